@@ -1,0 +1,89 @@
+"""`objectstore` and its job `objectstore-init`: the S3 API for artifacts, or one elsewhere. Only says what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from homeport.model.service import HEALTHY, Condition, Job, Port, Probe, Service, TcpProbe, Volume
+from homeport.model.values import Bind, Part, Path, Ref, Secret, SecretKind, Template, Value
+from homeport.settings import Settings
+
+NAME = "objectstore"
+INIT = "objectstore-init"
+ACCESS_KEY = Secret("objectstore-access-key", SecretKind.ACCESS_KEY)
+SECRET_KEY = Secret("objectstore-secret-key")
+
+
+def is_s3(settings: Settings) -> bool:
+    """Whether artifacts go to an S3 API at all (else Google, Azure or a directory)."""
+    return settings.destination.startswith("s3://")
+
+
+def client_env(settings: Settings) -> dict[str, Value]:
+    """What an S3 client of the platform's bucket needs."""
+    if not is_s3(settings):
+        return {}
+    env: dict[str, Value] = {
+        "AWS_DEFAULT_REGION": settings.aws_region,
+        # Newer boto3 adds CRC32 trailers that several stores reject or write into the file (boto3 >= 1.36).
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
+    if settings.embedded_objectstore:
+        return env | {
+            "MLFLOW_S3_ENDPOINT_URL": Template("http://{address}", address=Ref(NAME)),
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            # The user's own profile must not be looked up for a store that is ours.
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        }
+    if settings.s3_endpoint_url:
+        env["MLFLOW_S3_ENDPOINT_URL"] = settings.s3_endpoint_url
+        env["MLFLOW_S3_IGNORE_TLS"] = "true" if settings.s3_ignore_tls else "false"
+    if settings.aws_access_key_id:
+        env["AWS_ACCESS_KEY_ID"] = Secret("aws-access-key-id", given=settings.aws_access_key_id)
+        env["AWS_SECRET_ACCESS_KEY"] = Secret("aws-secret-access-key", given=settings.aws_secret_access_key)
+    return env
+
+
+def inherit(settings: Settings) -> tuple[str, ...]:
+    """Prefixes of the caller's variables that reach a cloud's client: profiles, roles, key files. None for our own store."""
+    if settings.embedded_objectstore:
+        return ()
+    return ("AWS_", "GOOGLE_", "AZURE_")
+
+
+def objectstore(settings: Settings) -> Service:
+    """The embedded S3 server over a directory: signed requests only, loopback only."""
+    return Service(
+        name=NAME,
+        title="S3 artifact store",
+        command=("python", "-m", "homeport.objectstore.server"),
+        env={
+            "HOMEPORT_DATA": Path("objectstore"),
+            "HOMEPORT_LISTEN_HOST": Bind(part=Part.HOST),
+            "HOMEPORT_LISTEN_PORT": Bind(part=Part.PORT),
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        },
+        probe=Probe(TcpProbe(), start_interval=0.05),
+        ports=(Port("main", 8333, settings.objectstore_port or None, "HOMEPORT_OBJECTSTORE_PORT"),),
+        volumes=(Volume("objectstore", "/data"),),
+    )
+
+
+def objectstore_init(settings: Settings) -> Job:
+    """The job that makes the bucket when it is missing and proves put, get and delete."""
+    needs: Mapping[str, Condition] = {NAME: HEALTHY} if settings.embedded_objectstore else {}
+    return Job(
+        name=INIT,
+        title="bucket",
+        command=("python", "-m", "homeport.objectstore.bucket"),
+        owner=NAME if settings.embedded_objectstore else "tracking",
+        env={**client_env(settings), "MLFLOW_ARTIFACTS_DESTINATION": settings.destination},
+        needs=needs,
+        timeout=120.0,
+        inherit=inherit(settings),
+    )
