@@ -1,7 +1,11 @@
-# Targets a newcomer needs; everything else is in CONTRIBUTING.md.
+# What a newcomer needs; `make help` lists it. Everything works on a fresh clone with Python >= 3.11 and PyPI.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+
+.PHONY: help
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 .PHONY: install
 install: $(VENV)/.installed  ## only the .venv with `homeport` in it
@@ -9,10 +13,50 @@ install: $(VENV)/.installed  ## only the .venv with `homeport` in it
 # uv installs the hashed lock in seconds; where it cannot reach the index (a mirror known only to pip), pip does it.
 $(VENV)/.installed: requirements/base.txt requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("homeport needs Python 3.11 or newer, found %d.%d; choose one: make install PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) (about a minute on a slow line)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "installed: $(BIN)/homeport"
+
+.PHONY: demo
+demo: install  ## bring the platform up, train on real data, register a model, print the URLs
+	@$(BIN)/homeport up --detach
+	@$(BIN)/homeport train penguins
+	@echo
+	@$(BIN)/homeport status
+	@echo "stop it with: $(BIN)/homeport down"
+
+.PHONY: test
+test: install  ## all tests that need only Python and PyPI
+	@$(BIN)/python -m pytest -q -m "not browser"
+
+.PHONY: lint
+lint: install  ## format, lint, types, import contracts, generated pages
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/reference.py --check
+
+.PHONY: format
+format: install  ## write the format and the mends ruff knows
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: docs
+docs: install  ## write the generated reference pages
+	@$(BIN)/python tools/reference.py
+
+.PHONY: bench-startup
+bench-startup: install  ## start-up and memory, side by side with stock MLflow; needs an idle machine
+	@$(BIN)/python benchmarks/startup.py
+
+.PHONY: lock
+lock: install  ## new hashes for what pyproject.toml asks for
+	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml -o requirements/base.txt
+	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 requirements/uv.in -o requirements/uv.txt

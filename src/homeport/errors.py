@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # not frozen: Python sets __traceback__ on an exception that passes a context manager
 class HomeportError(Exception):
     """A refusal or a failure that says what, the evidence, why, and the fix.
 
@@ -76,7 +76,9 @@ class HomeportError(Exception):
     def from_dict(cls, data: dict[str, object]) -> HomeportError:
         """The error that `as_dict` wrote; unknown keys are ignored, missing ones empty."""
         rows = data.get("evidence")
-        evidence = tuple((str(r.get("label", "")), str(r.get("text", ""))) for r in rows) if isinstance(rows, list) else ()
+        evidence = (
+            tuple((str(r.get("label", "")), str(r.get("text", ""))) for r in rows) if isinstance(rows, list) else ()
+        )
         code = data.get("exit_code")
         return cls(
             code=str(data.get("code", "UNKNOWN")),

@@ -59,7 +59,9 @@ class Knob:
         try:
             return self.parse(raw)
         except ValueError as error:
-            raise self.refused(raw, source, f"{self.env} {error}", f"set {self.env} to another value, or remove it") from error
+            raise self.refused(
+                raw, source, f"{self.env} {error}", f"set {self.env} to another value, or remove it"
+            ) from error
 
     def from_file(self, file: Path, source: str) -> Any:  # noqa: ANN401 - a knob's type is its parser's
         """The value kept in a file, without its last newline."""
@@ -67,7 +69,9 @@ class Knob:
             content = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not text in UTF-8"
-            raise self.refused(file, source, f"{self.env}_FILE cannot be read: {reason}", "name a readable file") from error
+            raise self.refused(
+                file, source, f"{self.env}_FILE cannot be read: {reason}", "name a readable file"
+            ) from error
         if not content:
             raise self.refused(file, source, f"{self.env}_FILE is empty", "write the secret into the file")
         return self.read(content, source)
@@ -96,7 +100,7 @@ class Knob:
         return mask_uri(str(value)) if self.holds_secret else MASK
 
 
-def knob(env: str, parse: Parser, default: Any, help: str, *, shown: str = "", holds_secret: bool = False) -> Any:  # noqa: A002, ANN401 - mirrors dataclasses.field
+def knob(env: str, parse: Parser, default: Any, help: str, *, shown: str = "", holds_secret: bool = False) -> Any:  # noqa: ANN401 - mirrors dataclasses.field
     """A field of Settings that is read from the environment name `env`."""
     metadata = {"knob": Knob(env, parse, default, help, shown, holds_secret)}
     if callable(default):
@@ -176,6 +180,9 @@ def uri(*schemes: str) -> Callable[[object], str]:
             raise ValueError(f"must start with one of: {names}")
         if not rest.strip("/"):
             raise ValueError("names no place after ://")
+        if scheme == "sqlite" and not rest.startswith("//"):
+            # sqlite:///x is relative to whoever opens it; the server runs in another directory than the user.
+            return f"sqlite:///{Path(rest.removeprefix('/')).absolute()}"
         try:
             _ = urlsplit(value).port
         except ValueError as error:

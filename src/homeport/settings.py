@@ -43,20 +43,35 @@ def default_cache() -> Path:
 class Settings:
     """The platform's settings. Attribute names are the keys of homeport.toml."""
 
-    home: Path = knob("HOMEPORT_HOME", path, default_home, "Where data, logs and secrets are kept.", shown="user data directory")
-    cache: Path = knob("HOMEPORT_CACHE", path, default_cache, "Where downloaded data sets are kept.", shown="user cache directory")
-    tracking_port: int = knob("HOMEPORT_TRACKING_PORT", port, 5000, "Port of the tracking server on 127.0.0.1; 0: any free port.")
-    database_port: int = knob("HOMEPORT_DATABASE_PORT", port, 0, "Port of the embedded PostgreSQL on 127.0.0.1; 0: any free port.")
+    home: Path = knob(
+        "HOMEPORT_HOME", path, default_home, "Where data, logs and secrets are kept.", shown="user data directory"
+    )
+    cache: Path = knob(
+        "HOMEPORT_CACHE", path, default_cache, "Where downloaded data sets are kept.", shown="user cache directory"
+    )
+    tracking_port: int = knob(
+        "HOMEPORT_TRACKING_PORT", port, 5000, "Port of the tracking server on 127.0.0.1; 0: any free port."
+    )
+    database_port: int = knob(
+        "HOMEPORT_DATABASE_PORT", port, 0, "Port of the embedded PostgreSQL on 127.0.0.1; 0: any free port."
+    )
     objectstore_port: int = knob(
         "HOMEPORT_OBJECTSTORE_PORT", port, 0, "Port of the embedded object store on 127.0.0.1; 0: any free port."
     )
     workers: int = knob("HOMEPORT_WORKERS", number(0, 64), 0, "Tracking server processes; 0: by cores and memory.")
-    start_timeout: int = knob("HOMEPORT_START_TIMEOUT", number(1, 3600), 120, "Seconds until a start that is not ready has failed.")
+    start_timeout: int = knob(
+        "HOMEPORT_START_TIMEOUT", number(1, 3600), 120, "Seconds until a start that is not ready has failed."
+    )
     postgres_bin: str = knob(
-        "HOMEPORT_POSTGRES_BIN", text, "", "Directory with the programs of a PostgreSQL 16 or newer; empty: the one from the wheel."
+        "HOMEPORT_POSTGRES_BIN",
+        text,
+        "",
+        "Directory with the programs of a PostgreSQL 16 or newer; empty: the one from the wheel.",
     )
     postgres_user: str = knob("POSTGRES_USER", text, "mlflow", "Database user that owns MLflow's tables.")
-    postgres_password: str = knob("POSTGRES_PASSWORD", secret, "", "Password of that user; empty: generated and kept in secrets/.")
+    postgres_password: str = knob(
+        "POSTGRES_PASSWORD", secret, "", "Password of that user; empty: generated and kept in secrets/."
+    )
     postgres_db: str = knob("POSTGRES_DB", text, "mlflow", "Database that holds MLflow's tables.")
     backend_store_uri: str = knob(
         "MLFLOW_BACKEND_STORE_URI",
@@ -72,20 +87,36 @@ class Settings:
         "Where artifacts go (s3://, gs://, wasbs://, abfss://, a directory); set: no `objectstore` service is started.",
     )
     s3_endpoint_url: str = knob(
-        "MLFLOW_S3_ENDPOINT_URL", uri("http", "https"), "", "An S3 API elsewhere; set: no `objectstore` service is started."
+        "MLFLOW_S3_ENDPOINT_URL",
+        uri("http", "https"),
+        "",
+        "An S3 API elsewhere; set: no `objectstore` service is started.",
     )
     s3_ignore_tls: bool = knob("MLFLOW_S3_IGNORE_TLS", flag, False, "Accept any TLS certificate of that S3 API.")
-    bucket: str = knob("HOMEPORT_BUCKET", s3_bucket, "mlflow", "Bucket for artifacts when MLFLOW_ARTIFACTS_DESTINATION is not set.")
-    aws_access_key_id: str = knob(
-        "AWS_ACCESS_KEY_ID", secret, "", "Access key of an S3 API elsewhere; the embedded store generates its own and ignores this."
+    bucket: str = knob(
+        "HOMEPORT_BUCKET", s3_bucket, "mlflow", "Bucket for artifacts when MLFLOW_ARTIFACTS_DESTINATION is not set."
     )
-    aws_secret_access_key: str = knob("AWS_SECRET_ACCESS_KEY", secret, "", "Secret key that belongs to AWS_ACCESS_KEY_ID.")
+    aws_access_key_id: str = knob(
+        "AWS_ACCESS_KEY_ID",
+        secret,
+        "",
+        "Access key of an S3 API elsewhere; the embedded store generates its own and ignores this.",
+    )
+    aws_secret_access_key: str = knob(
+        "AWS_SECRET_ACCESS_KEY", secret, "", "Secret key that belongs to AWS_ACCESS_KEY_ID."
+    )
     aws_region: str = knob("AWS_DEFAULT_REGION", text, "us-east-1", "Region named in S3 requests.")
-    jobs: bool = knob("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", flag, False, "MLflow's background job runner (on in stock MLflow).")
+    jobs: bool = knob(
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", flag, False, "MLflow's background job runner (on in stock MLflow)."
+    )
     ai_gateway: bool = knob("MLFLOW_ENABLE_AI_GATEWAY", flag, False, "MLflow's AI gateway (on in stock MLflow).")
-    telemetry: bool = knob("HOMEPORT_ENABLE_TELEMETRY", flag, False, "Let MLflow report usage to its makers (on in stock MLflow).")
+    telemetry: bool = knob(
+        "HOMEPORT_ENABLE_TELEMETRY", flag, False, "Let MLflow report usage to its makers (on in stock MLflow)."
+    )
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    extra: Mapping[str, str] = field(default_factory=dict, repr=False)  # MLFLOW_* of the user that are no settings of ours
+    extra: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # MLFLOW_* of the user that are no settings of ours
     warnings: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @cached_property
@@ -107,11 +138,6 @@ class Settings:
         """Where the value of a setting came from: flag, environment, .env, homeport.toml or default."""
         return self.sources.get(name, "default")
 
-    def environ(self) -> dict[str, str]:
-        """The settings that were set, as environment variables: what another process of ours needs to read the same."""
-        return {
-            item.env: item.written(getattr(self, item.name)) for item in knobs() if self.source(item.name) != "default"
-        }
 
 
 def knobs() -> tuple[Knob, ...]:
@@ -159,15 +185,25 @@ def load(
     )
 
 
+def dumps(settings: Settings) -> dict[str, Any]:
+    """The settings as data for another process of ours; holds the secrets in clear."""
+    values = {item.name: item.written(getattr(settings, item.name)) for item in knobs()}
+    return {"values": values, "sources": dict(settings.sources), "extra": dict(settings.extra)}
+
+
+def loads(data: Mapping[str, Any]) -> Settings:
+    """What `dumps` made, unchanged: nothing is read from the environment or from files."""
+    given = {item.name: item.read(raw, "") for item in knobs() if (raw := data["values"][item.name]) != ""}
+    return Settings(**given, sources=data["sources"], extra=data["extra"])
+
+
 def _first(item: Knob, layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[Any, str] | None:
     for source, layer in layers:
         file_name = layer.get(f"{item.env}_FILE") if item.is_secret else None
         # An empty variable counts as not set: `.env` files list names without values.
         if layer.get(item.env) not in {None, ""}:
             if file_name:
-                raise item.refused(
-                    "", source, f"both {item.env} and {item.env}_FILE are set", "keep one of the two"
-                )
+                raise item.refused("", source, f"both {item.env} and {item.env}_FILE are set", "keep one of the two")
             return layer[item.env], source
         if file_name:
             return item.from_file(Path(str(file_name)).expanduser(), source), source
@@ -226,7 +262,7 @@ def _unreadable(file: Path, error: Exception, fix: str) -> HomeportError:
 def _unknown(layer: Mapping[str, str], source: str) -> tuple[str, ...]:
     known = {item.env for item in knobs()} | {f"{item.env}_FILE" for item in knobs() if item.is_secret} | INTERNAL
     return tuple(
-        f'{name} ({source}) is no setting of Homeport and is ignored. {did_you_mean(name, known)}'.rstrip()
+        f"{name} ({source}) is no setting of Homeport and is ignored. {did_you_mean(name, known)}".rstrip()
         for name in sorted(layer)
         if name.startswith("HOMEPORT_") and name not in known and not name.startswith("HOMEPORT_TEST_")
     )

@@ -112,7 +112,9 @@ def _check_needs(node: Node, nodes: Mapping[str, Node]) -> None:
             )
     if isinstance(node, Job) and node.owner not in nodes:
         raise _invalid(
-            "GRAPH_UNKNOWN_OWNER", f'job "{node.name}" belongs to "{node.owner}", which is no service', "name its service"
+            "GRAPH_UNKNOWN_OWNER",
+            f'job "{node.name}" belongs to "{node.owner}", which is no service',
+            "name its service",
         )
 
 
@@ -152,7 +154,9 @@ def _check_values(node: Node, nodes: Mapping[str, Node]) -> None:
         check = node.probe.check
         if isinstance(check, HttpProbe | TcpProbe) and check.port not in own_ports:
             raise _invalid(
-                "GRAPH_UNKNOWN_PORT", f'the probe of "{node.name}" asks its port "{check.port}"', "name one of its ports"
+                "GRAPH_UNKNOWN_PORT",
+                f'the probe of "{node.name}" asks its port "{check.port}"',
+                "name one of its ports",
             )
 
 
@@ -171,7 +175,9 @@ def _stages(nodes: Mapping[str, Node]) -> tuple[tuple[str, ...], ...]:
         free = tuple(name for name, needs in waiting.items() if not needs)
         if not free:
             cycle = _cycle(waiting)
-            raise _invalid("GRAPH_CYCLE", f"services need each other in a circle: {' -> '.join(cycle)}", "remove one need")
+            raise _invalid(
+                "GRAPH_CYCLE", f"services need each other in a circle: {' -> '.join(cycle)}", "remove one need"
+            )
         stages.append(free)
         waiting = {name: needs - set(free) for name, needs in waiting.items() if name not in free}
     return tuple(stages)

@@ -11,7 +11,7 @@ from homeport.model.values import Value
 
 
 class Condition(StrEnum):
-    """What a service waits for in another. Compose: service_started, service_healthy, service_completed_successfully."""
+    """What a service waits for in another; Compose calls them service_started, _healthy, _completed_successfully."""
 
     STARTED = "started"
     HEALTHY = "healthy"

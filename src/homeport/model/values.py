@@ -47,7 +47,7 @@ class SecretKind(StrEnum):
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret by name; its repr never shows more. `given` is a value the user set, None: the target makes and keeps one."""
+    """A secret by name; its repr never shows more. `given` is the user's value; None: the target makes one."""
 
     name: str
     kind: SecretKind = SecretKind.PASSWORD
@@ -92,11 +92,20 @@ Value = str | Ref | Bind | Secret | SecretFile | Path | Template
 class Resolver(Protocol):
     """What a target must answer so that a service's values become text. `holder` is the service that asks."""
 
-    def ref(self, holder: str, value: Ref) -> str: ...
-    def bind(self, holder: str, value: Bind) -> str: ...
-    def secret(self, value: Secret) -> str: ...
-    def secret_file(self, value: Secret) -> str: ...
-    def path(self, holder: str, value: Path) -> str: ...
+    def ref(self, holder: str, value: Ref) -> str:
+        """Where another service's port is reached."""
+
+    def bind(self, holder: str, value: Bind) -> str:
+        """Where the holder listens."""
+
+    def secret(self, value: Secret) -> str:
+        """The secret itself."""
+
+    def secret_file(self, value: Secret) -> str:
+        """The path of a file that holds it."""
+
+    def path(self, holder: str, value: Path) -> str:
+        """A path inside a volume, as the holder sees it."""
 
 
 def resolve(value: Value, holder: str, target: Resolver) -> str:

@@ -20,7 +20,8 @@ def password(settings: Settings) -> Secret:
 def backend_store_uri(settings: Settings) -> Value:
     """The URI MLflow is given: of the embedded database, or the user's with the driver MLflow is tested with."""
     if not settings.embedded_database:
-        return _with_driver(settings.backend_store_uri)
+        # A secret as a whole: it holds a password, and what resolves it must not show it.
+        return Secret("backend-store-uri", given=_with_driver(settings.backend_store_uri))
     return Template(
         "postgresql+psycopg2://{user}:{password}@{address}/{db}",
         quote=True,

@@ -48,8 +48,16 @@ def client_env(settings: Settings) -> dict[str, Value]:
     return env
 
 
+def admin_env(settings: Settings) -> dict[str, Value]:
+    """What a person needs to reach the bucket itself; of a store elsewhere, what the settings say of it."""
+    wanted = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    checksums = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+    env = client_env(settings)
+    return {name: env[name] for name in (*wanted, *checksums) if name in env}
+
+
 def inherit(settings: Settings) -> tuple[str, ...]:
-    """Prefixes of the caller's variables that reach a cloud's client: profiles, roles, key files. None for our own store."""
+    """Prefixes of the caller's variables that a cloud's client needs: profiles, roles, key files; none for our own."""
     if settings.embedded_objectstore:
         return ()
     return ("AWS_", "GOOGLE_", "AZURE_")

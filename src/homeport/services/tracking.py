@@ -71,5 +71,5 @@ def _quiet(settings: Settings) -> dict[str, Value]:
     return {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
-def _bool(value: bool) -> str:  # noqa: FBT001 - a conversion, not a switch
+def _bool(value: bool) -> str:
     return "true" if value else "false"

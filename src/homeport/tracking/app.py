@@ -1,4 +1,4 @@
-"""An ASGI application around MLflow's: adds `/ready` and the start-up of one worker, and passes everything else through.
+"""An ASGI application around MLflow's: adds `/ready` and passes everything else through.
 
 Upstream's `/health` is a constant (mlflow 3.17.2, server/server_info_api.py); `/ready` asks the database, its schema
 and the object store. This module refuses to know how workers are made.
@@ -23,11 +23,16 @@ class Problem(Protocol):
     """One reason not to be ready."""
 
     @property
-    def part(self) -> str: ...
+    def part(self) -> str:
+        """What is not well: database, schema, object store."""
+
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """How it is not well."""
+
     @property
-    def fix(self) -> str: ...
+    def fix(self) -> str:
+        """What mends it."""
 
 
 def front(upstream: Application, check: Callable[[], list[Any]], threads: int) -> Application:
@@ -43,7 +48,7 @@ def front(upstream: Application, check: Callable[[], list[Any]], threads: int) -
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal readiness_limiter
         if scope["type"] == "http" and scope["path"] == "/ready":
-            # A limiter of its own: a probe must not wait for a free request thread. Created lazily, it belongs to a loop.
+            # A limiter of its own: a probe must not wait for a request thread. It belongs to a loop, so not earlier.
             readiness_limiter = readiness_limiter or anyio.CapacityLimiter(2)
             problems = await anyio.to_thread.run_sync(check, limiter=readiness_limiter)
             await _answer(send, problems, head=scope["method"] == "HEAD")

@@ -141,6 +141,7 @@ class _Master:
         self._application = application
         self._listeners = listeners
         self._workers: dict[int, int] = {}  # pid -> index
+        self._turn = tempfile.TemporaryFile()  # noqa: SIM115 - held for life
         self._deaths: list[float] = []
         self._stopping = False
 
@@ -165,7 +166,8 @@ class _Master:
         if pid == 0:
             code = 1
             try:
-                _serve_worker(self._config, self._application, self._listeners[index % len(self._listeners)])
+                listener = self._listeners[index % len(self._listeners)]
+                _serve_worker(self._config, self._application, listener, self._turn.fileno())
                 code = 0
             finally:
                 sys.stdout.flush()
@@ -200,7 +202,9 @@ class _Master:
                 os.kill(pid, signal.SIGTERM)
 
 
-def _serve_worker(config: ServerConfig, upstream: Any, listener: socket.socket) -> None:  # noqa: ANN401 - an ASGI application
+def _serve_worker(config: ServerConfig, upstream: Any, listener: socket.socket, turn: int) -> None:  # noqa: ANN401 - an ASGI application
+    import fcntl
+
     import uvicorn
     from mlflow.server.handlers import initialize_backend_stores
 
@@ -211,7 +215,10 @@ def _serve_worker(config: ServerConfig, upstream: Any, listener: socket.socket) 
         signal.signal(sig, signal.SIG_DFL)  # until uvicorn takes them
     _die_with_parent()
     # Connections are opened here, never before the fork: two processes on one connection corrupt it.
+    # One worker after the other: upstream's check for the experiment "Default" is no check when two do it at once.
+    fcntl.lockf(turn, fcntl.LOCK_EX)
     initialize_backend_stores(config.backend_store_uri, config.backend_store_uri, "mlflow-artifacts:/")
+    fcntl.lockf(turn, fcntl.LOCK_UN)
     readiness = Readiness(config.backend_store_uri, config.artifacts_destination)
     server = uvicorn.Server(
         uvicorn.Config(

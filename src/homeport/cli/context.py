@@ -1,0 +1,54 @@
+"""What every command shares: its output, its platform, and the options they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from homeport.cli.output import Output
+
+if TYPE_CHECKING:
+    from homeport.platform import Platform
+    from homeport.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+def output(ctx: click.Context, *, as_json: bool = False) -> Output:
+    """The output of this call."""
+    return Output(as_json=as_json, quiet=bool(ctx.obj["quiet"]))
+
+
+def settings(ctx: click.Context, out: Output, **flags: object) -> Settings:
+    """The settings of this call; unknown HOMEPORT_* variables are warned about."""
+    from homeport.settings import load
+
+    found = load({"home": ctx.obj["home"], **flags})
+    for warning in found.warnings:
+        out.warning(warning)
+    return found
+
+
+def platform(ctx: click.Context, out: Output, *, timeout: float | None = None, **flags: object) -> Platform:
+    """The platform of this call's home."""
+    from homeport.platform import Platform
+
+    return Platform(settings=settings(ctx, out, **flags), timeout=timeout)
+
+
+def seconds(value: float) -> str:
+    """A duration for people: `0.9 s`, `75 s`."""
+    return f"{value:.1f} s" if value < 60 else f"{value:.0f} s"  # noqa: PLR2004 - a minute
+
+
+def short_path(path: Path) -> str:
+    """The path with the home directory as `~`."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except ValueError:
+        return str(path)

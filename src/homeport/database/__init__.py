@@ -1,0 +1,1 @@
+"""The embedded database: PostgreSQL over a directory, without a wrapper process. Knows no supervisor and no CLI."""

@@ -1,0 +1,174 @@
+"""Checks of this machine and this home, each with the fix. Asks and reports; changes nothing and prints nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Literal
+
+from homeport.errors import HomeportError
+from homeport.operations.space import LEAST_FREE_MIB, free_mib
+
+if TYPE_CHECKING:
+    from homeport.platform import Platform
+
+_VERIFIED_MLFLOW = "3.17.2"
+_LEAST_MEMORY_MIB = 1024
+_GOOD_MEMORY_MIB = 2048
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row: what was looked at, how it is, and what to do about it."""
+
+    name: str
+    status: Literal["pass", "warn", "fail"]
+    message: str
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """The row for a script."""
+        return asdict(self)
+
+
+def examine(platform: Platform) -> list[Check]:
+    """Every check, each safe from the others' failures."""
+    checks: tuple[Callable[[Platform], Iterator[Check]], ...] = (
+        _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts,
+    )  # fmt: skip
+    rows: list[Check] = []
+    for check in checks:
+        try:
+            rows.extend(check(platform))
+        except HomeportError as error:
+            rows.append(Check(check.__name__.removeprefix("_"), "fail", error.what, error.fix))
+        except OSError as error:
+            name = check.__name__.removeprefix("_")
+            rows.append(Check(name, "fail", f"cannot be checked: {error.strerror or error}", "check the permissions"))
+    return rows
+
+
+def _python(_platform: Platform) -> Iterator[Check]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", "pass", f"{found} at {sys.executable}")
+
+
+def _mlflow(_platform: Platform) -> Iterator[Check]:
+    try:
+        found = version("mlflow")
+    except PackageNotFoundError:
+        yield Check("mlflow", "fail", "not installed", f"pip install mlflow=={_VERIFIED_MLFLOW}")
+        return
+    if found == _VERIFIED_MLFLOW:
+        yield Check("mlflow", "pass", found)
+    else:
+        fix = f"pip install mlflow=={_VERIFIED_MLFLOW}"
+        yield Check("mlflow", "warn", f"{found}; Homeport was verified with {_VERIFIED_MLFLOW}", fix)
+
+
+def _programs(platform: Platform) -> Iterator[Check]:
+    settings = platform.settings
+    if settings.embedded_database:
+        from homeport.database.binaries import find_binaries
+
+        directory = find_binaries(settings.postgres_bin or None)
+        yield Check("postgresql", "pass", _version([str(directory / "postgres"), "--version"]))
+    else:
+        yield Check("postgresql", "pass", "not needed: MLFLOW_BACKEND_STORE_URI points elsewhere")
+    if settings.embedded_objectstore:
+        from homeport.objectstore.server import find_binary
+
+        yield Check("rclone", "pass", _version([str(find_binary()), "version"]))
+    else:
+        yield Check("rclone", "pass", "not needed: artifacts go elsewhere")
+
+
+def _version(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    first = (done.stdout or done.stderr).strip().splitlines()
+    return first[0] if first else f"{command[0]} says nothing (exit {done.returncode})"
+
+
+def _memory(_platform: Platform) -> Iterator[Check]:
+    from homeport.services.sizing import this_machine
+
+    cores, memory = this_machine()
+    said = f"{memory} MiB, {cores} cores"
+    if memory < _LEAST_MEMORY_MIB:
+        yield Check("memory", "fail", f"{said}; at least {_LEAST_MEMORY_MIB} MiB are needed", "use a larger machine")
+    elif memory < _GOOD_MEMORY_MIB:
+        yield Check("memory", "warn", f"{said}; training needs {_GOOD_MEMORY_MIB} MiB", "set HOMEPORT_WORKERS=1")
+    else:
+        yield Check("memory", "pass", said)
+
+
+def _home(platform: Platform) -> Iterator[Check]:
+    home = platform.home
+    nearest = next(path for path in (home, *home.parents) if path.exists())
+    if not nearest.is_dir():
+        yield Check("home", "fail", f"{nearest} is a file", "set HOMEPORT_HOME to a directory")
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        yield Check("home", "fail", f"{nearest} is not writable", "set HOMEPORT_HOME to a directory of yours")
+    elif home.exists() and home.stat().st_mode & 0o077:
+        yield Check("home", "warn", f"{home} can be read by others", f"chmod 700 {home}")
+    else:
+        yield Check("home", "pass", str(home))
+
+
+def _disk(platform: Platform) -> Iterator[Check]:
+    free = free_mib(platform.home)
+    if free < LEAST_FREE_MIB:
+        yield Check(
+            "disk", "fail", f"{free} MiB free, {LEAST_FREE_MIB} MiB needed", "free some space, or move HOMEPORT_HOME"
+        )
+    else:
+        yield Check("disk", "pass", f"{free} MiB free")
+
+
+def _ports(platform: Platform) -> Iterator[Check]:
+    if platform.running:
+        yield Check("ports", "pass", "held by this platform")
+        return
+    from homeport.stack import build
+    from homeport.supervisor.layout import Home
+    from homeport.supervisor.local import LocalTarget
+
+    LocalTarget(build(platform.settings), Home(platform.home)).check_ports()
+    yield Check("ports", "pass", f"{platform.settings.tracking_port or 'any'} is free")
+
+
+def _running(platform: Platform) -> Iterator[Check]:
+    found = platform.status()
+    if not found["services"]:
+        yield Check("platform", "warn", "not running", "homeport up --detach")
+    elif found["ready"]:
+        yield Check("platform", "pass", f"ready at {platform.tracking_uri}")
+    else:
+        bad = ", ".join(f"{row['name']} {row['state']}" for row in found["services"] if row["health"] == "unhealthy")
+        yield Check("platform", "fail", f"not ready: {bad or 'still starting'}", "homeport logs")
+
+
+def _parts(platform: Platform) -> Iterator[Check]:
+    """What the tracking server says of the database, the schema and the object store."""
+    if not platform.running:
+        return
+    import json
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(f"{platform.tracking_uri}/ready", timeout=10) as answer:  # noqa: S310 - http on loopback
+            body: dict[str, Any] = json.load(answer)
+    except HTTPError as error:
+        body = json.load(error)
+    except (URLError, TimeoutError, HomeportError) as error:
+        yield Check("tracking", "fail", f"does not answer: {error}", "homeport logs tracking")
+        return
+    for problem in body["problems"]:
+        yield Check(problem["part"], "fail", problem["message"], problem["fix"])
+    if not body["problems"]:
+        yield Check("parts", "pass", "database, schema and object store answer")

@@ -1,0 +1,198 @@
+"""The platform of one home, from outside: start it, stop it, ask it, and the environment its clients need.
+
+The Python API and the command line both stand on this. It starts the keeper process and talks to it; it refuses to
+print, and it never supervises anything itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from homeport import keeper
+from homeport.errors import ExitCode, HomeportError
+from homeport.settings import Settings, load
+from homeport.supervisor.client import Client
+from homeport.supervisor.layout import Home
+
+Event = Mapping[str, Any]
+OnEvent = Callable[[Event], None]
+
+
+class Platform:
+    """A platform in one home.
+
+    Used as a context manager it is started on entry and stopped on exit, and leaves nothing running:
+
+        with homeport.Platform(home=tmp_path) as platform:
+            mlflow.set_tracking_uri(platform.tracking_uri)
+
+    Args:
+        home: where data, logs and secrets are kept; the user data directory when not given.
+        settings: every other setting; read from the environment and files when not given.
+        isolated: free ports, so that several platforms run side by side.
+        timeout: seconds until a start that is not ready has failed; the setting `start_timeout` when not given.
+
+    Raises:
+        HomeportError: from `start` when the platform cannot become ready; then nothing is left running.
+    """
+
+    def __init__(
+        self,
+        home: str | Path | None = None,
+        *,
+        settings: Settings | None = None,
+        isolated: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        settings = settings or load({"home": home} if home is not None else {})
+        if home is not None:
+            settings = replace(settings, home=Path(home).expanduser().absolute())
+        self.settings = with_free_ports(settings) if isolated else settings
+        self.timeout = timeout if timeout is not None else float(self.settings.start_timeout)
+        self._home = Home(self.settings.home)
+        self._client = Client(self._home)
+
+    @classmethod
+    def private(cls, home: Path, **flags: object) -> Self:
+        """A platform that reads no setting from the environment or from files: free ports, everything else default."""
+        ports = {"tracking_port": 0, "database_port": 0, "objectstore_port": 0}
+        return cls(settings=load({"home": str(home), **ports, **flags}, environ={}, directory=home))
+
+    @property
+    def home(self) -> Path:
+        """Where data, logs and secrets are kept."""
+        return self.settings.home
+
+    @property
+    def running(self) -> bool:
+        """Whether a keeper owns this home now."""
+        return self._client.running()
+
+    def __enter__(self) -> Self:
+        """Start, and wait until ready."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; data is kept."""
+        self.stop()
+
+    def start(self, on_event: OnEvent | None = None) -> bool:
+        """Start and wait until ready; True when this call started it, False when it was running already."""
+        started = False
+        for event in self.starting(attached=False):
+            started = started or event["event"] == "started"
+            if on_event:
+                on_event(event)
+        return started
+
+    def starting(self, *, attached: bool) -> Iterator[Event]:
+        """The events of a start until ready. With `attached` the platform ends when this process does.
+
+        The first event is `started` (this call started the keeper) or `already` (it was there).
+        """
+        yield from keeper.start(self.settings, self._home, self._client, attached=attached, timeout=self.timeout)
+
+    def stop(self, on_event: OnEvent | None = None, *, volumes: bool = False) -> bool:
+        """Stop; True when something was running. With `volumes` all data, logs and secrets are removed, too."""
+        was_running = self._client.running()
+        if was_running:
+            for event in self._client.stop():
+                if on_event:
+                    on_event(event)
+        if volumes:
+            self.remove()
+        return was_running
+
+    def remove(self) -> None:
+        """Remove this home's data, logs, run files and secrets; files that are not Homeport's are left."""
+        if self._client.running():
+            raise HomeportError(
+                code="HOME_IN_USE",
+                what="data is not removed while the platform runs",
+                evidence=(("home", str(self.home)),),
+                fix="homeport down --volumes",
+            )
+        for directory in (self._home.run, self._home.data, self._home.logs, self._home.secrets):
+            shutil.rmtree(directory, ignore_errors=False) if directory.is_dir() else None
+        if self.home.is_dir():
+            leftovers = {entry.name for entry in self.home.iterdir()}
+            if leftovers <= {"homeport.toml"} and self.settings.source("home") != "default":
+                shutil.rmtree(self.home)
+
+    def status(self) -> dict[str, Any]:
+        """`{"ready": bool, "services": […]}` as `homeport status --json` prints it; not running: ready is False."""
+        found = self._client.status()
+        return {"ready": False, "home": str(self.home), "services": []} if found is None else found
+
+    def restart(self, service: str) -> Event:
+        """Restart one service and wait until it is healthy again."""
+        return self._client.restart(service)
+
+    @property
+    def tracking_uri(self) -> str:
+        """URL of the tracking server.
+
+        Raises:
+            HomeportError: NOT_RUNNING.
+        """
+        return self.url("tracking")
+
+    def url(self, service: str) -> str:
+        """URL of a service of the running platform."""
+        for row in self.status()["services"]:
+            if row["name"] == service and row.get("url"):
+                return str(row["url"])
+        raise not_running(self.home)
+
+    def env(self, *, admin: bool = False) -> dict[str, str]:
+        """The variables a client needs; with `admin` also those that reach the database and the bucket directly."""
+        uri = self.tracking_uri
+        env = {"MLFLOW_TRACKING_URI": uri}
+        exported: list[str] = []
+        if admin:
+            direct = keeper.admin_environ(self.settings, self._home)
+            env |= direct
+            exported = sorted(direct)
+        if self.settings.source("home") != "default" or self.home != load({}, environ={}).home:
+            env["HOMEPORT_HOME"] = str(self.home)
+        if exported:
+            # Marks them as this platform's own: a later `homeport up` in that shell must not take them as settings.
+            env["HOMEPORT_EXPORTED"] = ",".join(exported)
+        return env
+
+    def client_environ(self) -> dict[str, str]:
+        """The whole environment for a client program: the caller's, with `env()` over it and no server variables."""
+        environ = {**os.environ, **self.env()}
+        if not {"VIRTUAL_ENV", "CONDA_PREFIX"} & environ.keys():
+            # No environment is active: `python` is then the one that has MLflow, not the system's.
+            environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", os.defpath)))
+        return environ
+
+
+def with_free_ports(settings: Settings) -> Settings:
+    """The same settings with every port free to choose."""
+    sources = dict(settings.sources) | dict.fromkeys(
+        ("tracking_port", "database_port", "objectstore_port"), "--isolated"
+    )
+    return replace(settings, tracking_port=0, database_port=0, objectstore_port=0, sources=sources)
+
+
+def not_running(home: Path) -> HomeportError:
+    """The error of every command that needs a running platform."""
+    return HomeportError(
+        code="NOT_RUNNING",
+        what="the platform is not running",
+        evidence=(("home", str(home)),),
+        fix="homeport up --detach",
+        exit_code=ExitCode.NOT_READY,
+    )

@@ -1,0 +1,304 @@
+"""Runs a graph: everything at once that may run at once, in order where there is one, and all of it down again.
+
+Hands each unit what it needs of the world and hears of each change. Refuses to know who asked (that is the daemon) and
+what the services are for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from homeport.errors import HomeportError
+from homeport.model.graph import Graph, Node
+from homeport.model.service import Service
+from homeport.supervisor import ledger, process, timings
+from homeport.supervisor.environment import MARKER, command, environment
+from homeport.supervisor.events import Changed, Event, Ready, Restarted, Warned
+from homeport.supervisor.failures import STOPPED, Witness, interrupted, not_ready, stopping, too_slow, unknown
+from homeport.supervisor.files import disk_error
+from homeport.supervisor.layout import Home
+from homeport.supervisor.local import LocalTarget
+from homeport.supervisor.logfile import LogFile
+from homeport.supervisor.probes import Answer, Ask, LocalProbes
+from homeport.supervisor.process import Launch, Process, Spawn
+from homeport.supervisor.register import Register, Registry, entry
+from homeport.supervisor.state import FINAL
+from homeport.supervisor.status import ServiceStatus
+from homeport.supervisor.unit import Unit
+
+
+class Engine:
+    """One graph, running.
+
+    Args:
+        graph: what to run.
+        target: what its values are here.
+        home: where logs and state go; its directories exist.
+        emit: hears of every event, in order.
+        clock: seconds since the epoch; durations and pauses are the event loop's.
+        spawn: starts a process.
+        probe: asks a service; None: over the network and by processes.
+        register: is told of every process; None: a warden of its own.
+        caller: the environment of whoever started Homeport.
+        chance: from 0 to 1, spreads restarts.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        target: LocalTarget,
+        home: Home,
+        *,
+        emit: Callable[[Event], None],
+        clock: Callable[[], float] = time.time,
+        spawn: Spawn = process.spawn,
+        probe: Ask | None = None,
+        register: Registry | None = None,
+        caller: Mapping[str, str] | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.graph, self.target, self.home = graph, target, home
+        self.kill_now = asyncio.Event()
+        self.register = Register(home) if register is None else register
+        self._emit, self._clock, self._spawn, self._chance = emit, clock, spawn, chance
+        self._caller = dict(os.environ if caller is None else caller)
+        self._ask = probe or LocalProbes(
+            target, home, self._caller, spawn=spawn, register=self._registered_probe, forget=self.register.remove
+        )
+        self._logs = {node.name: LogFile(home.log(node.name), clock=clock) for node in graph}
+        self._units = {node.name: Unit(node, self) for node in graph}
+        self._failed: list[Unit] = []
+        self._stopwatch = timings.Stopwatch()
+        self._bell = asyncio.Event()
+        self._began = 0.0
+        self._stop: asyncio.Task[None] | None = None
+        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._strict = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is going down or is down."""
+        return self._stop is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every job is completed and every service healthy (or running, if it has no probe)."""
+        return all(row.ready for row in self.snapshot())
+
+    def snapshot(self) -> list[ServiceStatus]:
+        """How everything stands, in the order of the graph."""
+        return [unit.status for unit in self._units.values()]
+
+    async def up(self, timeout: float | None = None) -> None:
+        """Start everything; returns when it is ready.
+
+        Args:
+            timeout: seconds for all of it together; None: each part has its own.
+
+        Raises:
+            HomeportError: what failed first, after everything that was started is stopped again.
+        """
+        self._began = asyncio.get_running_loop().time()
+        try:
+            self._record(strict=True)
+            self.register.open()
+            for unit in self._units.values():
+                unit.begin()
+            error = await self._outcome(timeout)
+        except BaseException:
+            await self.down()
+            raise
+        if error is not None:
+            await self.down()
+            raise replace(error, aside=STOPPED)
+        self._strict = False
+        self._keep_timings()
+        self._emit(Ready(self._clock(), asyncio.get_running_loop().time() - self._began))
+
+    async def down(self, kill_now: asyncio.Event | None = None) -> None:
+        """Stop everything, whoever needs a service before the service. Returns when nothing is left.
+
+        Args:
+            kill_now: once set, nothing is asked to stop any longer but killed; None: the engine's own.
+        """
+        if self._stop is None:
+            self._stop = asyncio.create_task(self._stop_all(kill_now or self.kill_now))
+            self._ring()
+        await asyncio.shield(self._stop)
+
+    async def restart(self, name: str) -> None:
+        """Stop one service and start it again; returns when it is ready.
+
+        Raises:
+            HomeportError: SERVICE_UNKNOWN, STOPPING, or why it did not come back. It goes on trying as its policy says.
+        """
+        if name not in self._units:
+            raise unknown(name, self.graph)
+        running = self._restarts.get(name)
+        if running is None or running.done():
+            running = self._restarts[name] = asyncio.create_task(self._restart(name))
+        await asyncio.shield(running)  # Whoever asked may go away, or ask twice: it is restarted once, and whole.
+
+    async def _restart(self, name: str) -> None:
+        unit, loop = self._units[name], asyncio.get_running_loop()
+        began = loop.time()
+        await unit.end(self.kill_now)
+        if self.stopping:
+            raise stopping(name)
+        unit.begin()
+        patience = unit.probe.start_timeout if unit.probe else None
+        try:
+            async with asyncio.timeout(patience):
+                await self.until(lambda: self.stopping or unit.status.ready or unit.state in FINAL)
+        except TimeoutError:
+            raise self.witness(unit).unhealthy(patience or 0.0).error from None
+        if self.stopping:
+            raise stopping(name)
+        if not unit.status.ready:
+            raise unit.failure.error if unit.failure else stopping(name)
+        self._emit(Restarted(self._clock(), name, loop.time() - began))
+
+    async def wait_for(self, service: str | None, timeout: float | None) -> None:
+        """Wait until a service, or everything, is ready.
+
+        Raises:
+            HomeportError: SERVICE_UNKNOWN; NOT_READY after `timeout` seconds, or as soon as it never will be.
+        """
+        if service is not None and service not in self.graph:
+            raise unknown(service, self.graph)
+        units = [self._units[service]] if service else list(self._units.values())
+
+        def late() -> list[ServiceStatus]:
+            return [unit.status for unit in units if not unit.status.ready]
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.until(lambda: self.stopping or not late() or any(row.state in FINAL for row in late()))
+        if self.stopping or late():
+            raise not_ready(late())
+
+    async def until(self, check: Callable[[], bool]) -> None:
+        """Wait until the check holds; it is asked again after each change."""
+        while not check():
+            await self._bell.wait()
+
+    # What units need; see unit.Works.
+
+    def unit(self, name: str) -> Unit:
+        """The unit of a node."""
+        return self._units[name]
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    def chance(self) -> float:
+        """From 0 to 1."""
+        return self._chance()
+
+    def witness(self, unit: Unit) -> Witness:
+        """What is known of a unit from outside."""
+        return Witness(unit.node, self.home, tuple(self._logs[unit.node.name].recent), unit.last_probe)
+
+    async def ask(self, service: Service) -> Answer:
+        """Ask a service whether it is healthy."""
+        return await self._ask(service)
+
+    async def start(self, unit: Unit) -> Process:
+        """Start a unit's process.
+
+        Raises:
+            NotStartedError: the system refused.
+            HomeportError: a value cannot be resolved, or the disk is full.
+        """
+        node = unit.node
+        reason = self.home.reason(node.name)
+        reason.unlink(missing_ok=True)
+        self._logs[node.name].recent.clear()
+        launch = Launch(
+            argv=command(node, self.target),
+            env=environment(node, self.target, self.home, self._caller),
+            cwd=self.home.root,
+            output=self._logs[node.name].feed,
+            register=lambda pid: self._registered(node, pid),
+            forget=lambda pid: self._forgotten(node, pid),
+            marker=f"{MARKER}={reason}",
+        )
+        return await self._spawn(launch)
+
+    def changed(self, unit: Unit) -> None:
+        """A unit is in another state: tell, write down, block whoever waits for it in vain."""
+        status, loop_time = unit.status, asyncio.get_running_loop().time()
+        self._stopwatch.note(status, loop_time - self._began)
+        seconds = loop_time - unit.begun if unit.begun else 0.0
+        event = Changed(self._clock(), status.name, status.kind, status.owner, status.state, status.detail, seconds)
+        self._emit(event)
+        self._record(strict=False)
+        if unit.failure and status.state in FINAL:
+            self._failed.append(unit)
+            for name in self.graph.dependents(status.name):
+                self._units[name].block(unit)
+        self._ring()
+
+    async def _outcome(self, timeout: float | None) -> HomeportError | None:
+        """Wait for the start to be decided; None when everything is ready."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self.until(lambda: self.ready or bool(self._failed) or self.stopping)
+        except TimeoutError:
+            return too_slow(timeout or 0.0, [row for row in self.snapshot() if not row.ready])
+        if self._failed and self._failed[0].failure:
+            return self._failed[0].failure.error
+        return interrupted() if self.stopping else None
+
+    async def _stop_all(self, kill_now: asyncio.Event) -> None:
+        done = {name: asyncio.Event() for name in self._units}
+
+        async def stop(unit: Unit) -> None:
+            for name in self.graph.dependents(unit.node.name):
+                await done[name].wait()
+            try:
+                await unit.end(kill_now)
+            finally:
+                done[unit.node.name].set()
+
+        await asyncio.gather(*(stop(unit) for unit in self._units.values()))
+        for log in self._logs.values():
+            log.end()
+        self.register.close()
+
+    def _registered(self, node: Node, pid: int) -> None:
+        self.register.add(entry(node.name, pid, node.stop_signal, node.stop_timeout))
+        self._record(strict=self._strict)
+
+    def _forgotten(self, node: Node, pid: int) -> None:
+        self._logs[node.name].end()
+        self.register.remove(pid)
+
+    def _registered_probe(self, pid: int) -> None:
+        self.register.add(entry("", pid, "SIGKILL", 0.0))
+
+    def _record(self, *, strict: bool) -> None:
+        """Write down what runs. A disk that refuses ends a start; later it is enough that the warden knows."""
+        try:
+            ledger.write(self.home, self.snapshot(), self.register.entries)
+        except OSError as error:
+            if strict:
+                raise disk_error(error, "what runs could not be written down") from error
+
+    def _keep_timings(self) -> None:
+        try:
+            timings.write(self.home, self._stopwatch.timings)
+        except OSError as error:
+            self._emit(Warned(self._clock(), f"the timings of this start were not kept: {error.strerror}"))
+
+    def _ring(self) -> None:
+        """Wake whoever waits for a change."""
+        self._bell.set()
+        self._bell = asyncio.Event()

@@ -1,0 +1,301 @@
+"""The life of one service or job: wait for its needs, start, watch, start again, stop.
+
+Decides what happens to this one node; what it needs from the world (processes, probes, the others) it is handed by the
+engine as `Works`. Every change of state goes through `move`, which asks the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from homeport.errors import HomeportError
+from homeport.model.graph import Node
+from homeport.model.service import Condition, Job, Probe, Restart, Service
+from homeport.supervisor import backoff
+from homeport.supervisor.failures import Failure, Witness, unexpected
+from homeport.supervisor.probes import Answer, describe
+from homeport.supervisor.process import NotStartedError, Process
+from homeport.supervisor.state import FINAL, Cause, State, apply, holds
+from homeport.supervisor.status import ServiceStatus
+from homeport.supervisor.termination import terminate
+
+
+class Works(Protocol):
+    """What a unit needs from the engine."""
+
+    def unit(self, name: str) -> Unit:
+        """The unit of a node."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def chance(self) -> float:
+        """From 0 to 1."""
+
+    def changed(self, unit: Unit) -> None:
+        """A unit is in another state."""
+
+    def witness(self, unit: Unit) -> Witness:
+        """What is known of a unit from outside."""
+
+    async def start(self, unit: Unit) -> Process:
+        """Start a unit's process."""
+
+    async def ask(self, service: Service) -> Answer:
+        """Ask a service whether it is healthy."""
+
+
+class Unit:
+    """One node and what has become of it."""
+
+    def __init__(self, node: Node, works: Works) -> None:
+        self.node = node
+        self.state = State.PENDING
+        self.detail = ""
+        self.since = works.now()
+        self.restarts = 0
+        self.process: Process | None = None
+        self.failure: Failure | None = None
+        self.last_probe = ""
+        self.begun = 0.0
+        self._works = works
+        self._life: asyncio.Task[None] | None = None
+        self._marks = {condition: asyncio.Event() for condition in Condition}
+        self._came_up = False
+        self._calm_since: float | None = None
+        self._backoff = backoff.Backoff()
+
+    @property
+    def probe(self) -> Probe | None:
+        """How health is asked; a job has none."""
+        return self.node.probe if isinstance(self.node, Service) else None
+
+    @property
+    def status(self) -> ServiceStatus:
+        """How it stands now."""
+        job = isinstance(self.node, Job)
+        return ServiceStatus(
+            name=self.node.name,
+            kind="job" if job else "service",
+            owner=self.node.owner if isinstance(self.node, Job) else self.node.name,
+            state=self.state,
+            probed=self.probe is not None,
+            pid=self.process.pid if self.process and not self.process.ended else None,
+            restarts=self.restarts,
+            since=self.since,
+            detail=self.detail,
+        )
+
+    def move(self, cause: Cause, detail: str = "") -> bool:
+        """Change the state as the table says; False when the cause comes too late to mean anything."""
+        following = apply(self.state, cause)
+        if following is None:
+            return False
+        self.state, self.detail, self.since = following, detail, self._works.now()
+        if following is State.STARTING:
+            self.begun = _time()
+        for condition, mark in self._marks.items():
+            mark.set() if holds(condition, following) else mark.clear()
+        self._works.changed(self)
+        return True
+
+    def begin(self) -> None:
+        """Start living, again if it had ended."""
+        self.failure = None
+        self.move(Cause.BEGIN)
+        self._life = asyncio.get_running_loop().create_task(self._live(), name=f"unit-{self.node.name}")
+
+    async def end(self, kill_now: asyncio.Event) -> None:
+        """Stop: signal, wait, kill. Returns when nothing of it is left. Final states stay what they are."""
+        self.move(Cause.STOP)
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+        how = await self._terminate(kill_now)
+        self.move(Cause.EXITED, how)
+
+    async def until(self, condition: Condition) -> None:
+        """Wait until the condition holds."""
+        while not holds(condition, self.state):
+            await self._marks[condition].wait()
+
+    def block(self, culprit: Unit) -> bool:
+        """Something it needs failed; False when it does not wait any longer."""
+        self.failure = culprit.failure
+        return self.move(Cause.NEED_FAILED, f"blocked by {culprit.node.name} ({_brief(culprit)})")
+
+    async def _live(self) -> None:
+        try:
+            await self._needs()
+            if self.state in FINAL:
+                return
+            await (self._job(self.node) if isinstance(self.node, Job) else self._service(self.node))
+        except HomeportError as error:
+            await self._lose(Failure(error, error.what))
+        except Exception as error:
+            await self._lose(unexpected(self.node, error))
+
+    async def _needs(self) -> None:
+        """Wait until everything it needs holds at the same time."""
+        while True:
+            others = {name: self._works.unit(name) for name in self.node.needs}
+            missing = [name for name, condition in self.node.needs.items() if not holds(condition, others[name].state)]
+            if not missing:
+                return
+            if self.state is State.PENDING:
+                lost = next(
+                    (others[name] for name in missing if others[name].state in {State.FAILED, State.BLOCKED}), None
+                )
+                if lost:
+                    self.block(lost)
+                    return
+            self.detail = f"waiting for {', '.join(missing)}"
+            await others[missing[0]].until(self.node.needs[missing[0]])
+
+    async def _job(self, job: Job) -> None:
+        for left in range(job.retries, -1, -1):
+            failure = await self._run_once(job)
+            if failure is None:
+                # What a job says last is what it did, in its own words.
+                self.move(Cause.FINISHED, next(iter(self._works.witness(self).lines[-1:]), ""))
+                return
+            if not left:
+                await self._lose(failure)
+                return
+            await self._retry(failure.brief, calm=0.0)
+
+    async def _run_once(self, job: Job) -> Failure | None:
+        """One run of a job; None when it exited 0."""
+        process = await self._start()
+        if isinstance(process, Failure):
+            return process
+        try:
+            async with asyncio.timeout(job.timeout):
+                code = await process.wait()
+        except TimeoutError:
+            failure = self._works.witness(self).unfinished(job.timeout)
+            await self._terminate(asyncio.Event())
+            return failure
+        self.process = None
+        return self._works.witness(self).exited(code) if code else None
+
+    async def _service(self, service: Service) -> None:
+        attempts = 0
+        while True:
+            attempts += 1
+            failure, code = await self._attempt(service)
+            calm = _time() - self._calm_since if self._calm_since is not None else 0.0
+            self._calm_since = None
+            if not self._came_up:
+                retry = attempts < backoff.ATTEMPTS and service.restart is not Restart.NO and not failure.explained
+                if not retry or code is None:
+                    await self._lose(failure)
+                    return
+            elif not backoff.again(service.restart, 1 if code is None else code):
+                if code == 0:
+                    self.failure = failure
+                    self.move(Cause.ENDED, "ended by itself (exit 0)")
+                else:
+                    await self._lose(failure)
+                return
+            await self._terminate(asyncio.Event())
+            await self._retry(failure.brief, calm)
+
+    async def _attempt(self, service: Service) -> tuple[Failure, int | None]:
+        """One start of a service, to its end. The exit code is None when it still runs or never did."""
+        process = await self._start()
+        if isinstance(process, Failure):
+            return process, None
+        if service.probe is None:
+            self._healthy()
+        running = asyncio.create_task(process.wait())
+        watching = asyncio.create_task(self._watch(service))
+        try:
+            await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done() and service.probe:
+                watching.result()
+                return self._works.witness(self).unhealthy(service.probe.start_timeout), None
+            code = running.result()
+        finally:
+            running.cancel()
+            watching.cancel()
+            await asyncio.wait({running, watching})
+        self.process = None
+        when = "" if self._calm_since is not None else " before it was healthy"
+        return self._works.witness(self).exited(code, when), code
+
+    async def _start(self) -> Process | Failure:
+        self.last_probe = ""
+        self.move(Cause.NEEDS_MET)
+        try:
+            self.process = await self._works.start(self)
+        except NotStartedError as error:
+            return self._works.witness(self).not_started(error.program, error.reason)
+        self.move(Cause.SPAWNED)
+        return self.process
+
+    async def _watch(self, service: Service) -> None:
+        """Ask until the first pass, then for ever; returns only when the first pass did not come in time."""
+        probe = service.probe
+        if probe is None:
+            await asyncio.Event().wait()
+            return
+        deadline = _time() + probe.start_timeout
+        while not (answer := await self._ask(service, min(probe.timeout, deadline - _time()))).passed:
+            self.last_probe = self.detail = answer.text
+            if _time() >= deadline:
+                return
+            await asyncio.sleep(max(0.0, min(probe.start_interval, deadline - _time())))
+        self._healthy()
+        self.move(Cause.PASSED)
+        failures = 0
+        while True:
+            await asyncio.sleep(probe.interval)
+            answer = await self._ask(service, probe.timeout)
+            failures = 0 if answer.passed else failures + 1
+            if answer.passed:
+                self.move(Cause.PASSED)
+            elif failures >= probe.failures:
+                self.last_probe = answer.text
+                self.move(Cause.FAILING, answer.text)
+
+    async def _ask(self, service: Service, patience: float) -> Answer:
+        try:
+            async with asyncio.timeout(patience):
+                return await self._works.ask(service)
+        except TimeoutError:
+            return Answer(passed=False, text=f"{describe(service)} -> no answer in {max(patience, 0.0):.3g} s")
+
+    def _healthy(self) -> None:
+        self._came_up = True
+        self._calm_since = _time()
+
+    async def _retry(self, brief: str, calm: float) -> None:
+        pause = self._backoff.pause(calm, self._works.chance())
+        self.restarts += 1
+        self.move(Cause.RETRY, f"{brief}; starts again in {pause:.1f} s")
+        await asyncio.sleep(pause)
+        await self._needs()
+
+    async def _terminate(self, kill_now: asyncio.Event) -> str:
+        """End the process if there is one; returns how, for people."""
+        if self.process is None:
+            return ""
+        how = await terminate(self.process, self.node.stop_signal, self.node.stop_timeout, kill_now)
+        self.process = None
+        return how
+
+    async def _lose(self, failure: Failure) -> None:
+        """Fail for good. Said at once; a process that still runs is ended after that."""
+        self.failure = failure
+        self.move(Cause.GIVE_UP, failure.error.what)
+        await self._terminate(asyncio.Event())
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _brief(unit: Unit) -> str:
+    return unit.failure.brief if unit.failure else str(unit.state)

@@ -1,0 +1,203 @@
+"""MLflow's schema: which revision the installed MLflow wants, which one a database has, and what that calls for.
+
+Read from MLflow's migration files as text, so that asking does not import MLflow. Refuses to change anything.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+from homeport.errors import HomeportError
+from homeport.tracking.backend_store import BackendStore, Connection, parse, rows
+
+# mlflow 3.17.2, store/tracking/dbmodels/initial_models.py: what is there before the first revision is noted down
+_INITIAL_TABLES = frozenset({"experiments", "runs", "tags", "metrics", "params"})
+_MLFLOW_TABLES = frozenset({"experiments", "runs", "metrics"})
+_SHOWN_TABLES = 5
+_TABLES = {
+    "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+    "mysql": "SELECT table_name FROM information_schema.tables WHERE table_schema = database()",
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+}
+
+Revisions = Mapping[str, tuple[str, ...]]  # revision -> the revisions it follows
+
+
+class Step(StrEnum):
+    """What a database needs so that its schema is at head."""
+
+    NOTHING = "nothing"
+    CREATE = "create"
+    UPGRADE = "upgrade"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a database holds: MLflow's revision, None where none is noted down, and all table names."""
+
+    revision: str | None
+    tables: frozenset[str]
+
+
+def head() -> str:
+    """The revision the installed MLflow wants.
+
+    Raises:
+        HomeportError: MLFLOW_UNREADABLE when there is no MLflow, or not exactly one head.
+    """
+    known = revisions()
+    followed = {earlier for follows in known.values() for earlier in follows}
+    heads = sorted(known.keys() - followed)
+    if len(heads) != 1:
+        raise _unreadable(f"{len(heads)} heads among {len(known)} revisions: {', '.join(heads)}")
+    return heads[0]
+
+
+@cache
+def revisions() -> Revisions:
+    """Every revision of the installed MLflow and what it follows.
+
+    Raises:
+        HomeportError: MLFLOW_UNREADABLE.
+    """
+    spec = importlib.util.find_spec("mlflow")  # does not import it
+    if spec is None or spec.origin is None:
+        raise _unreadable("the package mlflow is not installed")
+    directory = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
+    found = dict(_revision(file) for file in sorted(directory.glob("*.py")) if file.name != "__init__.py")
+    if not found:
+        raise _unreadable(f"no migrations in {directory}")
+    return found
+
+
+def current(uri: str) -> str | None:
+    """The revision a database is at; None where none is noted down.
+
+    Raises:
+        HomeportError: DATABASE_* when it cannot be asked.
+    """
+    store = parse(uri)
+    if store.dialect == "sqlite" and not store.file.exists():
+        return None
+    connection = store.connect()
+    try:
+        return state(store, connection).revision
+    finally:
+        connection.close()
+
+
+def state(store: BackendStore, connection: Connection) -> State:
+    """What the database behind the connection holds.
+
+    Raises:
+        HomeportError: SCHEMA_UNREADABLE when several revisions are noted down.
+    """
+    tables = frozenset(str(name) for (name,) in rows(connection, _TABLES[store.dialect]))
+    return State(revision(connection) if "alembic_version" in tables else None, tables)
+
+
+def revision(connection: Connection) -> str | None:
+    """The revision noted down in a database that has a table for it.
+
+    Raises:
+        HomeportError: SCHEMA_UNREADABLE when several are.
+    """
+    noted = [str(value) for (value,) in rows(connection, "SELECT version_num FROM alembic_version")]
+    if len(noted) > 1:
+        raise HomeportError(
+            code="SCHEMA_UNREADABLE",
+            what="the database notes down several schema revisions at once",
+            evidence=(("needed", "one row in alembic_version"), ("found", ", ".join(noted))),
+            why="a migration was interrupted half-way, or another program uses the same database",
+            fix="restore a backup: homeport restore FILE",
+        )
+    return noted[0] if noted else None
+
+
+def plan(found: State, known: Revisions, wanted: str) -> Step:
+    """What a database in that state needs.
+
+    Raises:
+        HomeportError: SCHEMA_NEWER, or DATABASE_NOT_EMPTY when the tables are another program's.
+    """
+    tables = frozenset(name for name in found.tables if not name.startswith("alembic_"))
+    if found.revision == wanted:
+        return Step.NOTHING
+    if found.revision in known:
+        return Step.UPGRADE
+    if found.revision is not None and tables >= _MLFLOW_TABLES:
+        raise HomeportError(
+            code="SCHEMA_NEWER",
+            what="the database was made or upgraded by a newer MLflow than this one",
+            evidence=(("needed", f"revision {wanted} or an earlier one"), ("found", f"revision {found.revision}")),
+            why="an older MLflow cannot read a newer schema, and a schema is never taken back",
+            fix="install the newer MLflow again (pip install --upgrade homeport), or: homeport restore FILE",
+        )
+    # An initialisation that was interrupted leaves the initial tables, without a revision.
+    if not tables or (found.revision is None and "experiments" in tables and tables <= _INITIAL_TABLES):
+        return Step.CREATE
+    raise _foreign(tables)
+
+
+def lineage(since: str | None, until: str, known: Revisions) -> tuple[str, ...]:
+    """The revisions from `since`, exclusive, to `until`, each after all it follows; None: from the first."""
+    done = set() if since is None else set(lineage(None, since, known))
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name not in done:
+            done.add(name)
+            for earlier in known[name]:
+                visit(earlier)
+            order.append(name)
+
+    visit(until)
+    return tuple(order)
+
+
+def _revision(file: Path) -> tuple[str, tuple[str, ...]]:
+    """(revision, the revisions it follows) of one migration file."""
+    values: dict[str, object] = {}
+    for node in ast.parse(file.read_text(encoding="utf-8"), filename=str(file)).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id in {"revision", "down_revision"}:
+            value = getattr(node, "value", None)
+            values[target.id] = ast.literal_eval(value) if value is not None else None
+    own, follows = values.get("revision"), values.get("down_revision")
+    if not isinstance(own, str):
+        raise _unreadable(f"no revision in {file.name}")
+    if follows is None:
+        return own, ()
+    return own, (follows,) if isinstance(follows, str) else tuple(str(one) for one in follows)  # type: ignore[attr-defined]  # alembic: a string or a sequence
+
+
+def _foreign(tables: frozenset[str]) -> HomeportError:
+    shown = ", ".join(sorted(tables)[:_SHOWN_TABLES])
+    more = len(tables) - _SHOWN_TABLES
+    found = f"{shown} and {more} more" if more > 0 else shown
+    return HomeportError(
+        code="DATABASE_NOT_EMPTY",
+        what="the database holds tables of another program",
+        evidence=(
+            ("needed", "an empty database, or MLflow's own"),
+            ("found", found),
+        ),
+        why="MLflow's migrations would mix with them",
+        fix="create a database for MLflow alone and name it in MLFLOW_BACKEND_STORE_URI",
+    )
+
+
+def _unreadable(detail: str) -> HomeportError:
+    return HomeportError(
+        code="MLFLOW_UNREADABLE",
+        what="the installed MLflow's schema cannot be told",
+        evidence=(("found", detail),),
+        why="the package mlflow is missing or damaged",
+        fix="install Homeport again: make install",
+    )
