@@ -37,7 +37,8 @@ class Platform:
         home: where data, logs and secrets are kept; the user data directory when not given.
         settings: every other setting; read from the environment and files when not given.
         isolated: free ports, so that several platforms run side by side.
-        timeout: seconds until a start that is not ready has failed; the setting `start_timeout` when not given.
+        timeout: seconds for the whole start; when not given, each part has its own (the setting `start_timeout`, and
+            30 minutes for a migration).
 
     Raises:
         HomeportError: from `start` when the platform cannot become ready; then nothing is left running.
@@ -55,7 +56,10 @@ class Platform:
         if home is not None:
             settings = replace(settings, home=Path(home).expanduser().absolute())
         self.settings = with_free_ports(settings) if isolated else settings
-        self.timeout = timeout if timeout is not None else float(self.settings.start_timeout)
+        if timeout is not None and timeout < self.settings.start_timeout:
+            # Each part gives up before the whole does, so that it is the part that says why.
+            self.settings = replace(self.settings, start_timeout=max(1, int(timeout)))
+        self.timeout = timeout
         self._home = Home(self.settings.home)
         self._client = Client(self._home)
 

@@ -60,7 +60,7 @@ class Settings:
     )
     workers: int = knob("HOMEPORT_WORKERS", number(0, 64), 0, "Tracking server processes; 0: by cores and memory.")
     start_timeout: int = knob(
-        "HOMEPORT_START_TIMEOUT", number(1, 3600), 120, "Seconds until a start that is not ready has failed."
+        "HOMEPORT_START_TIMEOUT", number(1, 3600), 120, "Seconds within which each service must be ready."
     )
     postgres_bin: str = knob(
         "HOMEPORT_POSTGRES_BIN",
@@ -128,6 +128,11 @@ class Settings:
     def embedded_objectstore(self) -> bool:
         """Whether the platform runs an object store of its own."""
         return not self.s3_endpoint_url and not self.artifacts_destination
+
+    @property
+    def patience(self) -> int:
+        """Seconds a job waits for what it needs elsewhere: long enough to start, short enough to say why in time."""
+        return max(1, min(60, self.start_timeout // 2))
 
     @cached_property
     def destination(self) -> str:

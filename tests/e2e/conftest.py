@@ -32,7 +32,7 @@ def new_home(tmp_path: Path) -> Iterator[Callable[..., Homeport]]:
     before = leaks()
 
     def make(home: Path | None = None, **environ: str) -> Homeport:
-        made.append(Homeport(home or tmp_path / f"home-{len(made)}", environ))
+        made.append(Homeport(home or tmp_path / f"homeport-{len(made)}", environ))
         return made[-1]
 
     yield make
@@ -43,7 +43,7 @@ def new_home(tmp_path: Path) -> Iterator[Callable[..., Homeport]]:
 
 def _assert_nothing_left(before: Leaks, homes: list[Path]) -> None:
     new = leaks() - before
-    mine = [text for text in new.texts() if any(str(home) in text for home in homes) or "homeport" in text]
+    mine = [text for text in new.texts() if any(str(home) in text for home in homes)]
     assert not mine, f"left behind: {mine}"
 
 

@@ -148,7 +148,9 @@ def leaks() -> Leaks:
         try:
             with process.oneshot():
                 if process.status() != psutil.STATUS_ZOMBIE:
-                    found.add((process.pid, process.create_time(), " ".join(process.cmdline())))
+                    # A service is known by its home in this variable, whatever its command line says.
+                    mark = process.environ().get("HOMEPORT_REASON_FILE", "")
+                    found.add((process.pid, process.create_time(), " ".join([*process.cmdline(), mark]).strip()))
         except psutil.Error:
             continue
     temporary = {str(path) for base in ("/tmp", "/dev/shm") for path in Path(base).glob("*homeport*/*")}

@@ -34,7 +34,7 @@ print(json.dumps({
     "plots": [f.path for f in client.list_artifacts(run_id, "plots")],
     "inputs": {i.tags[0].value: json.loads(i.dataset.profile)["num_rows"] for i in run.inputs.dataset_inputs},
     "columns": info.signature.inputs.input_names(),
-    "example": mlflow.artifacts.load_dict(f"{model.model_uri}/input_example.json")["columns"],
+    "example": mlflow.artifacts.load_dict(f"{model.artifact_location}/input_example.json")["columns"],
     "model_metrics": {m.key: m.value for m in model.metrics},
 }))
 """
@@ -67,12 +67,11 @@ import sys, mlflow
 print(mlflow.MlflowClient().get_model_version_by_alias(sys.argv[1], "champion").version)
 """
 
-BROKEN_CHAMPION = """
+LOSE_CHAMPION = """
 import sys, mlflow
-client = mlflow.MlflowClient()
-client.create_registered_model(sys.argv[1])
-version = client.create_model_version(sys.argv[1], source="mlflow-artifacts:/nowhere/at/all")
-client.set_registered_model_alias(sys.argv[1], "champion", version.version)
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+source = mlflow.MlflowClient().get_model_version_by_alias(sys.argv[1], "champion").source
+get_artifact_repository(mlflow.get_logged_model(source.removeprefix("models:/")).artifact_location).delete_artifacts("model.ubj")
 """
 
 STATUSES = """
@@ -158,12 +157,13 @@ def test_the_alias_stays_with_a_better_model_and_moves_to_a_better_one(platform:
     assert better["champion"]["previous"]["metrics"] == pytest.approx(first["metrics"])
 
 
-def test_a_champion_that_cannot_be_loaded_is_reported_and_stays_until_it_is_forced_out(
+def test_a_champion_whose_file_is_gone_is_reported_and_stays_until_it_is_forced_out(
     platform: Homeport, wine_csv: Path
 ) -> None:
-    model = _new("broken")
-    _client(platform, BROKEN_CHAMPION, model)
+    model = _new("lost")
     arguments = ("wine-quality", "--data", str(wine_csv), "--model", model, "--n-estimators", "5")
+    _train(platform, *arguments)
+    _client(platform, LOSE_CHAMPION, model)
 
     said = platform.ok("train", *arguments)
     assert "version 1 stays: it could not be compared; --force-promote replaces it" in said
@@ -173,6 +173,14 @@ def test_a_champion_that_cannot_be_loaded_is_reported_and_stays_until_it_is_forc
     forced = _train(platform, *arguments, "--force-promote")
     assert (forced["champion"]["version"], forced["champion"]["reason"]) == ("3", "forced")
     assert _client(platform, ALIAS, model) == "3"
+
+
+def test_a_champion_of_another_kind_is_reported_and_stays(platform: Homeport, wine_csv: Path) -> None:
+    model = _new("mixed")
+    _train(platform, "penguins", "--model", model)
+    wine = _train(platform, "wine-quality", "--data", str(wine_csv), "--model", model, "--n-estimators", "5")
+    assert (wine["champion"]["version"], wine["champion"]["reason"]) == ("1", "champion-unscorable")
+    assert wine["champion"]["previous"]["problem"]
 
 
 def test_penguins_are_told_apart_and_an_incomplete_row_is_answered(platform: Homeport) -> None:

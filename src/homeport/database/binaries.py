@@ -72,7 +72,7 @@ def major_version(directory: Path) -> int:
 
 def runs(directory: Path) -> bool:
     """Whether this user can start the programs in that directory, and they find each other and their files."""
-    command = [directory / "initdb", "--show", "--pgdata", os.devnull]
+    command = [str(directory / "initdb"), "--show", "--pgdata", os.devnull]
     try:
         return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
     except (OSError, subprocess.TimeoutExpired):

@@ -90,7 +90,11 @@ def objectstore_init(settings: Settings) -> Job:
         title="bucket",
         command=("python", "-m", "homeport.objectstore.bucket"),
         owner=NAME if settings.embedded_objectstore else "tracking",
-        env={**client_env(settings), "MLFLOW_ARTIFACTS_DESTINATION": settings.destination},
+        env={
+            **client_env(settings),
+            "MLFLOW_ARTIFACTS_DESTINATION": settings.destination,
+            "HOMEPORT_BUCKET_TIMEOUT": str(settings.patience),
+        },
         needs=needs,
         timeout=120.0,
         inherit=inherit(settings),

@@ -22,7 +22,11 @@ def tracking_migrate(settings: Settings) -> Job:
         title="database schema",
         command=("python", "-m", "homeport.tracking.migrate"),
         owner=NAME,
-        env={"MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings), **_quiet(settings)},
+        env={
+            "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),
+            "HOMEPORT_DATABASE_TIMEOUT": str(settings.patience),
+            **_quiet(settings),
+        },
         needs=needs,
         timeout=1800.0,  # an upgrade of a large database rewrites tables
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from homeport.errors import ExitCode, HomeportError
 from homeport.model.graph import Graph
 from homeport.supervisor import ledger
+from homeport.supervisor.adoption import Adoption
 from homeport.supervisor.control import Control, Hub
 from homeport.supervisor.engine import Engine
 from homeport.supervisor.events import Event, Failed, Stopped, Stopping, iso
@@ -24,6 +25,7 @@ from homeport.supervisor.layout import Home
 from homeport.supervisor.local import LocalTarget
 from homeport.supervisor.lock import Lock
 from homeport.supervisor.recovery import recover
+from homeport.supervisor.register import Register
 
 
 def _nobody(_: Event) -> None:
@@ -75,10 +77,11 @@ class Daemon:
             lock.acquire()
             self._prepare()
             return asyncio.run(self._serve(timeout, owner_fd, report_fd))
-        except HomeportError as error:
-            if error.code not in {"HOME_IN_USE"}:
+        except (HomeportError, OSError) as refusal:
+            error = refusal if isinstance(refusal, HomeportError) else disk_error(refusal, "Homeport cannot run here")
+            if error.code != "HOME_IN_USE":  # The failure file is the owner's.
                 self._keep_failure(error)
-            report(report_fd, {"event": "failed", "at": iso(self._clock()), "service": "", "error": error.as_dict()})
+            report(report_fd, Failed(self._clock(), error).as_dict())
             return int(error.exit_code)
         finally:
             lock.release()
@@ -92,18 +95,24 @@ class Daemon:
         self.target.check_ports()
 
     async def _serve(self, timeout: float | None, owner_fd: int | None, report_fd: int | None) -> int:
-        engine = self._engine = Engine(self.graph, self.target, self.home, emit=self._emit, clock=self._clock)
+        register = Register(self.home)
+        adoption = Adoption(lambda: register.pids)
+        engine = self._engine = Engine(
+            self.graph, self.target, self.home, emit=self._emit, clock=self._clock, register=register
+        )
         control = Control(self.home, self)
         try:
             await control.open()
         except OSError as error:
             raise disk_error(error, f"{self.home.socket} could not be opened") from error
+        adoption.begin()
         self._listen_to_signals(owner_fd)
         report(report_fd, {"event": "listening", "at": iso(self._clock()), "pid": os.getpid()})
         try:
             return await self._live(engine, timeout)
         finally:
             await engine.down()
+            await adoption.end()
             self._emit(Stopped(self._clock(), self._clock() - self._asked_at if self._asked.is_set() else 0.0))
             ledger.clear(self.home)
             await control.close()

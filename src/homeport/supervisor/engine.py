@@ -17,11 +17,11 @@ from dataclasses import replace
 from homeport.errors import HomeportError
 from homeport.model.graph import Graph, Node
 from homeport.model.service import Service
-from homeport.supervisor import ledger, process, timings
+from homeport.supervisor import process
 from homeport.supervisor.environment import MARKER, command, environment
-from homeport.supervisor.events import Changed, Event, Ready, Restarted, Warned
+from homeport.supervisor.events import Event
 from homeport.supervisor.failures import STOPPED, Witness, interrupted, not_ready, stopping, too_slow, unknown
-from homeport.supervisor.files import disk_error
+from homeport.supervisor.journal import Journal
 from homeport.supervisor.layout import Home
 from homeport.supervisor.local import LocalTarget
 from homeport.supervisor.logfile import LogFile
@@ -66,7 +66,7 @@ class Engine:
         self.graph, self.target, self.home = graph, target, home
         self.kill_now = asyncio.Event()
         self.register = Register(home) if register is None else register
-        self._emit, self._clock, self._spawn, self._chance = emit, clock, spawn, chance
+        self._clock, self._spawn, self._chance = clock, spawn, chance
         self._caller = dict(os.environ if caller is None else caller)
         self._ask = probe or LocalProbes(
             target, home, self._caller, spawn=spawn, register=self._registered_probe, forget=self.register.remove
@@ -74,12 +74,10 @@ class Engine:
         self._logs = {node.name: LogFile(home.log(node.name), clock=clock) for node in graph}
         self._units = {node.name: Unit(node, self) for node in graph}
         self._failed: list[Unit] = []
-        self._stopwatch = timings.Stopwatch()
+        self._journal = Journal(home, emit=emit, clock=clock, register=self.register, snapshot=self.snapshot)
         self._bell = asyncio.Event()
-        self._began = 0.0
         self._stop: asyncio.Task[None] | None = None
         self._restarts: dict[str, asyncio.Task[None]] = {}
-        self._strict = True
 
     @property
     def stopping(self) -> bool:
@@ -104,10 +102,11 @@ class Engine:
         Raises:
             HomeportError: what failed first, after everything that was started is stopped again.
         """
-        self._began = asyncio.get_running_loop().time()
         try:
-            self._record(strict=True)
+            self._journal.begin()
             self.register.open()
+            for unit in self._units.values():
+                self.changed(unit)  # whoever listens knows from the start what there will be
             for unit in self._units.values():
                 unit.begin()
             error = await self._outcome(timeout)
@@ -117,9 +116,7 @@ class Engine:
         if error is not None:
             await self.down()
             raise replace(error, aside=STOPPED)
-        self._strict = False
-        self._keep_timings()
-        self._emit(Ready(self._clock(), asyncio.get_running_loop().time() - self._began))
+        self._journal.ready()
 
     async def down(self, kill_now: asyncio.Event | None = None) -> None:
         """Stop everything, whoever needs a service before the service. Returns when nothing is left.
@@ -162,7 +159,7 @@ class Engine:
             raise stopping(name)
         if not unit.status.ready:
             raise unit.failure.error if unit.failure else stopping(name)
-        self._emit(Restarted(self._clock(), name, loop.time() - began))
+        self._journal.restarted(name, loop.time() - began)
 
     async def wait_for(self, service: str | None, timeout: float | None) -> None:
         """Wait until a service, or everything, is ready.
@@ -234,15 +231,10 @@ class Engine:
 
     def changed(self, unit: Unit) -> None:
         """A unit is in another state: tell, write down, block whoever waits for it in vain."""
-        status, loop_time = unit.status, asyncio.get_running_loop().time()
-        self._stopwatch.note(status, loop_time - self._began)
-        seconds = loop_time - unit.begun if unit.begun else 0.0
-        event = Changed(self._clock(), status.name, status.kind, status.owner, status.state, status.detail, seconds)
-        self._emit(event)
-        self._record(strict=False)
-        if unit.failure and status.state in FINAL:
+        self._journal.changed(unit)
+        if unit.failure and unit.state in FINAL:
             self._failed.append(unit)
-            for name in self.graph.dependents(status.name):
+            for name in self.graph.dependents(unit.node.name):
                 self._units[name].block(unit)
         self._ring()
 
@@ -268,14 +260,16 @@ class Engine:
             finally:
                 done[unit.node.name].set()
 
-        await asyncio.gather(*(stop(unit) for unit in self._units.values()))
-        for log in self._logs.values():
-            log.end()
-        self.register.close()
+        try:
+            await asyncio.gather(*(stop(unit) for unit in self._units.values()))
+        finally:
+            for log in self._logs.values():
+                log.end()
+            self.register.close()
 
     def _registered(self, node: Node, pid: int) -> None:
         self.register.add(entry(node.name, pid, node.stop_signal, node.stop_timeout))
-        self._record(strict=self._strict)
+        self._journal.record()
 
     def _forgotten(self, node: Node, pid: int) -> None:
         self._logs[node.name].end()
@@ -283,20 +277,6 @@ class Engine:
 
     def _registered_probe(self, pid: int) -> None:
         self.register.add(entry("", pid, "SIGKILL", 0.0))
-
-    def _record(self, *, strict: bool) -> None:
-        """Write down what runs. A disk that refuses ends a start; later it is enough that the warden knows."""
-        try:
-            ledger.write(self.home, self.snapshot(), self.register.entries)
-        except OSError as error:
-            if strict:
-                raise disk_error(error, "what runs could not be written down") from error
-
-    def _keep_timings(self) -> None:
-        try:
-            timings.write(self.home, self._stopwatch.timings)
-        except OSError as error:
-            self._emit(Warned(self._clock(), f"the timings of this start were not kept: {error.strerror}"))
 
     def _ring(self) -> None:
         """Wake whoever waits for a change."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from homeport.errors import ExitCode, HomeportError
 from homeport.model.graph import Graph, Node
+from homeport.model.service import Job
 from homeport.supervisor.layout import Home
 from homeport.supervisor.status import ServiceStatus
 

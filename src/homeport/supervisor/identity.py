@@ -41,7 +41,11 @@ def same(pid: int, since: str) -> bool:
 
 def children(pid: int) -> list[int]:
     """Direct children of a process, zombies included. Linux only; elsewhere empty."""
-    return [other for other in _pids() if (fields := _stat(other)) and int(fields[_PARENT]) == pid]
+    try:
+        threads = list((_PROC / str(pid) / "task").iterdir())
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:  # A kernel without CONFIG_PROC_CHILDREN: look at everybody.
+        return [other for other in _pids() if (fields := _stat(other)) and int(fields[_PARENT]) == pid]
 
 
 def marked(marker: str, *, exact: bool = False) -> list[int]:

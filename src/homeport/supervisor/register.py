@@ -6,6 +6,7 @@ everything again. Knows nothing of services, only of process groups.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -17,11 +18,15 @@ from typing import Protocol
 
 from homeport.errors import HomeportError
 from homeport.supervisor import identity
+from homeport.supervisor.ending import watch
 from homeport.supervisor.environment import MARKER
+from homeport.supervisor.files import disk_error
 from homeport.supervisor.layout import Home
+from homeport.supervisor.lock import taken
 
 _PROGRAM = Path(__file__).with_name("warden.py")
 _PATIENCE = 2.0
+_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -74,50 +79,37 @@ class Register:
         return tuple(self._entries.values())
 
     @property
-    def warden(self) -> int | None:
-        """The warden's process id."""
-        return self._warden.pid if self._warden else None
+    def pids(self) -> set[int]:
+        """The children that this register knows: leaders of groups, and the warden."""
+        return set(self._entries) | ({self._warden.pid} if self._warden else set())
 
     def open(self) -> None:
         """Start the warden.
 
         Raises:
-            HomeportError: WARDEN_NOT_STARTED.
+            HomeportError: WARDEN_NOT_STARTED, DISK_FULL or HOME_NOT_WRITABLE.
         """
+        lock = _locked(self._home)
         read, write = os.pipe()
-        home = self._home
-        argv = (
-            sys.executable,
-            "-I",
-            "-S",
-            str(_PROGRAM),
-            str(read),
-            str(home.warden_lock),
-            marker(home),
-            str(home.socket),
-        )
         try:
             self._warden = subprocess.Popen(
-                argv,
+                (sys.executable, "-I", "-S", str(_PROGRAM), str(read), marker(self._home), str(self._home.socket)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(read,),
+                pass_fds=(read, lock),
                 start_new_session=True,
                 cwd="/",
                 env={"PATH": os.defpath},
             )
         except OSError as error:
             os.close(write)
-            raise HomeportError(
-                code="WARDEN_NOT_STARTED",
-                what="the process that cleans up after a crash could not be started",
-                evidence=(("system", str(error)),),
-                fix="free some memory or process slots (ulimit -u), then try again",
-            ) from error
+            raise _not_started(error) from error
         finally:
             os.close(read)
+            os.close(lock)
         self._pipe = write
+        watch(self._warden.pid, asyncio.get_running_loop(), self._revive)
 
     def add(self, entry: Entry) -> None:
         """Tell the warden, before the process may run."""
@@ -144,28 +136,38 @@ class Register:
             self._warden.wait()
         self._warden = None
 
-    def revive(self) -> bool:
-        """Start another warden if this one is gone, and tell it everything; returns whether that was so."""
+    def _revive(self) -> None:
+        """The warden has ended. If that is not by our leave, start another one and tell it everything."""
         if self._warden is None or self._warden.poll() is None:
-            return False
+            return
         os.close(self._pipe)
         self.open()
         for entry in self.entries:
             self._tell(entry.line())
-        return True
 
     def _tell(self, line: bytes) -> None:
-        try:
+        # A warden that was just killed is noticed in a moment (_revive), and the next one is told everything.
+        with contextlib.suppress(BrokenPipeError):
             os.write(self._pipe, line)
-        except BrokenPipeError:
-            self._reap()
-            self.revive()
 
-    def _reap(self) -> None:
-        """A broken pipe means the warden is going: wait the moment until it can be told from a living one."""
-        if self._warden is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._warden.wait(_PATIENCE)
+
+def _locked(home: Home) -> int:
+    """The warden's lock, taken now and inherited by it: there is no moment at which nobody holds it."""
+    try:
+        lock = os.open(home.warden_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise disk_error(error, "the warden's lock could not be made") from error
+    taken(lock, tries=_TRIES)
+    return lock
+
+
+def _not_started(error: OSError) -> HomeportError:
+    return HomeportError(
+        code="WARDEN_NOT_STARTED",
+        what="the process that cleans up after a crash could not be started",
+        evidence=(("system", str(error)),),
+        fix="free some memory or process slots (ulimit -u), then try again",
+    )
 
 
 def marker(home: Home) -> str:

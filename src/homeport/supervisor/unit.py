@@ -74,11 +74,11 @@ class Unit:
     @property
     def status(self) -> ServiceStatus:
         """How it stands now."""
-        job = isinstance(self.node, Job)
+        name = self.node.name
         return ServiceStatus(
-            name=self.node.name,
-            kind="job" if job else "service",
-            owner=self.node.owner if isinstance(self.node, Job) else self.node.name,
+            name=name,
+            kind="job" if isinstance(self.node, Job) else "service",
+            owner=self.node.owner if isinstance(self.node, Job) else name,
             state=self.state,
             probed=self.probe is not None,
             pid=self.process.pid if self.process and not self.process.ended else None,
@@ -122,8 +122,13 @@ class Unit:
 
     def block(self, culprit: Unit) -> bool:
         """Something it needs failed; False when it does not wait any longer."""
+        if self.state is not State.PENDING:
+            return False
         self.failure = culprit.failure
-        return self.move(Cause.NEED_FAILED, f"blocked by {culprit.node.name} ({_brief(culprit)})")
+        return self.move(
+            Cause.NEED_FAILED,
+            f"blocked by {culprit.node.name} ({culprit.failure.brief if culprit.failure else culprit.state})",
+        )
 
     async def _live(self) -> None:
         try:
@@ -243,8 +248,10 @@ class Unit:
             return
         deadline = _time() + probe.start_timeout
         while not (answer := await self._ask(service, min(probe.timeout, deadline - _time()))).passed:
-            self.last_probe = self.detail = answer.text
-            if _time() >= deadline:
+            late = _time() >= deadline
+            if not (late and self.last_probe):  # the last one was cut short: what the one before said is worth more
+                self.last_probe = self.detail = answer.text
+            if late:
                 return
             await asyncio.sleep(max(0.0, min(probe.start_interval, deadline - _time())))
         self._healthy()
@@ -295,7 +302,3 @@ class Unit:
 
 def _time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _brief(unit: Unit) -> str:
-    return unit.failure.brief if unit.failure else str(unit.state)

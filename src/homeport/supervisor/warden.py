@@ -1,14 +1,13 @@
 """Outlives the supervisor and stops whatever it left behind when it was killed.
 
-Run as `python -I -S warden.py FD LOCK MARKER SOCKET`. Reads lines from the pipe FD whose other end only the supervisor
+Run as `python -I -S warden.py FD MARKER SOCKET`. Reads lines from the pipe FD whose other end only the supervisor
 holds: `add PGID SIGNAL SECONDS STARTED`, `remove PGID`, `done`. End of file without `done` means that the supervisor is
-gone. Holds the lock file until it has finished, so that the next Homeport waits for it. Stdlib only.
+gone. Inherits a lock and holds it until it has finished: the next Homeport waits for that. Stdlib only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import sys
@@ -33,9 +32,7 @@ def main(arguments: list[str]) -> None:
     """Read until the supervisor says `done` or is gone."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
-    pipe, lock, marker, socket = int(arguments[0]), *arguments[1:4]
-    held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(held, fcntl.LOCK_EX)
+    pipe, marker, socket = int(arguments[0]), *arguments[1:3]
     groups: dict[int, tuple[int, float, str]] = {}
     rest = b""
     while chunk := os.read(pipe, 65536):

@@ -18,7 +18,9 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from homeport.errors import HomeportError
 
@@ -63,6 +65,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config = ServerConfig.from_environ(os.environ)
     os.environ.update(_upstream_environ(config))
+    _make_directory(config.artifacts_destination)
     listeners = _listeners(config)  # before the seconds of import: a taken port is said at once
     application = _import_upstream()
     if os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "").lower() == "true":
@@ -85,6 +88,23 @@ def _upstream_environ(config: ServerConfig) -> dict[str, str]:
         "_MLFLOW_IN_JOB_EXECUTOR": "false",
         "_MLFLOW_SGI_NAME": "uvicorn",
     }
+
+
+def _make_directory(destination: str) -> None:
+    """Artifacts in a directory need the directory; everywhere else a job has made the bucket."""
+    parts = urlsplit(destination)
+    if parts.scheme not in {"", "file"}:
+        return
+    directory = Path(unquote(parts.path) if parts.scheme else destination)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeportError(
+            code="ARTIFACTS_NOT_WRITABLE",
+            what="the artifact directory cannot be made",
+            evidence=(("directory", str(directory)), ("error", error.strerror or str(error))),
+            fix="set MLFLOW_ARTIFACTS_DESTINATION to a directory of yours",
+        ) from error
 
 
 def _listeners(config: ServerConfig) -> list[socket.socket]:

@@ -10,9 +10,8 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -21,7 +20,7 @@ from homeport.training.connection import configure_client, probe, reason, refuse
 from homeport.training.data import read_wine_table
 from homeport.training.download import WINE_URL, fetch_wine_quality
 from homeport.training.options import PenguinOptions, RunOptions, WineOptions
-from homeport.training.signals import Terminated, raise_on_sigterm
+from homeport.training.signals import Terminated, raise_on_signals
 
 if TYPE_CHECKING:
     from homeport.training.pipeline import Job
@@ -31,8 +30,7 @@ _WINE, _PENGUINS = WineOptions(), PenguinOptions()
 Action = Callable[[], None]
 
 
-@dataclass(frozen=True)
-class _Choices:
+class _Choices(TypedDict):
     """The options that every pipeline has."""
 
     experiment: str
@@ -46,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit code; a refusal or a failure is one block on stderr, or one JSON object."""
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
-    raise_on_sigterm()
+    raise_on_signals()
     try:
         # A command returns what to do and click is left before it is done: click turns Ctrl-C into its own Abort.
         action = cli.main(arguments, prog_name="homeport train", standalone_mode=False)
@@ -65,15 +63,13 @@ def main(arguments: list[str] | None = None) -> int:
     return ExitCode.OK
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    epilog="Examples: homeport train penguins · homeport train wine-quality --json",
+)
 def cli() -> None:
-    r"""Train one of the reference pipelines on the platform that MLFLOW_TRACKING_URI names.
-
-    \b
-    Example:
-      homeport train wine-quality
-      homeport train penguins --json
-    """
+    """Train one of the reference pipelines on the platform that MLFLOW_TRACKING_URI names."""
 
 
 def _with_choices(pipeline: str) -> Callable[[Callable[..., Action]], Callable[..., Action]]:
@@ -100,7 +96,7 @@ def _finite(_context: click.Context, _parameter: click.Parameter, value: float) 
     return value
 
 
-@cli.command("wine-quality")
+@cli.command("wine-quality", epilog="Example: homeport train wine-quality --data wine.csv --max-depth 10")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -127,22 +123,17 @@ def _finite(_context: click.Context, _parameter: click.Parameter, value: float) 
 )
 @_with_choices("wine-quality")
 def wine_quality(
-    data: Path | None, max_depth: int, min_child_weight: float, n_estimators: int, **choices: Any
+    data: Path | None, max_depth: int, min_child_weight: float, n_estimators: int, **choices: Unpack[_Choices]
 ) -> Action:
-    r"""Learn a white wine's quality from eleven measurements (XGBoost regression).
+    """Learn a white wine's quality from eleven measurements (XGBoost regression).
 
     The model becomes champion when its RMSE on the held-out 20 % is lower than the present champion's.
-
-    \b
-    Example:
-      homeport train wine-quality --data winequality-white.csv --max-depth 10
     """
     options = WineOptions(max_depth, min_child_weight, n_estimators)
-    chosen = _Choices(**choices)
-    return lambda: _in_plain_words(lambda: _train_wine_quality(data, options, chosen), chosen)
+    return lambda: _in_plain_words(lambda: _train_wine_quality(data, options, choices), choices)
 
 
-@cli.command("penguins")
+@cli.command("penguins", epilog="Example: homeport train penguins")
 @click.option(
     "--c",
     type=click.FloatRange(min=0, min_open=True),
@@ -152,18 +143,13 @@ def wine_quality(
     help="Inverse strength of the regularisation.",
 )
 @_with_choices("penguins")
-def penguins(c: float, **choices: Any) -> Action:
-    r"""Learn a penguin's species from its island, sex and measurements (logistic regression); needs no download.
+def penguins(c: float, **choices: Unpack[_Choices]) -> Action:
+    """Learn a penguin's species from its island, sex and measurements (logistic regression); needs no download.
 
     The model becomes champion when its accuracy on the held-out 20 % is higher than the present champion's, or equal
     with a lower log-loss.
-
-    \b
-    Example:
-      homeport train penguins
     """
-    chosen = _Choices(**choices)
-    return lambda: _in_plain_words(lambda: _train_penguins(PenguinOptions(c), chosen), chosen)
+    return lambda: _in_plain_words(lambda: _train_penguins(PenguinOptions(c), choices), choices)
 
 
 def _train_wine_quality(data: Path | None, options: WineOptions, choices: _Choices) -> None:
@@ -177,7 +163,7 @@ def _train_wine_quality(data: Path | None, options: WineOptions, choices: _Choic
         _say(f"columns that are not used: {', '.join(table.ignored)}")
     _load_client()
 
-    from homeport.training import wine_quality as pipeline  # noqa: PLC0415 - takes seconds
+    from homeport.training import wine_quality as pipeline
 
     _train(lambda: pipeline.job(table, options, url="" if data else WINE_URL), uri, choices)
 
@@ -187,17 +173,17 @@ def _train_penguins(options: PenguinOptions, choices: _Choices) -> None:
     probe(uri)
     _load_client()
 
-    from homeport.training import penguins as pipeline  # noqa: PLC0415 - takes seconds
+    from homeport.training import penguins as pipeline
 
     _train(lambda: pipeline.job(pipeline.data_file(), options), uri, choices)
 
 
 def _train(make_job: Callable[[], Job], uri: str, choices: _Choices) -> None:
-    from homeport.training.pipeline import train  # noqa: PLC0415 - takes seconds
+    from homeport.training.pipeline import train
 
-    options = RunOptions(uri, choices.experiment, choices.model, force_promote=choices.force_promote)
+    options = RunOptions(uri, choices["experiment"], choices["model"], force_promote=choices["force_promote"])
     outcome = train(make_job(), options, _say)
-    click.echo(json.dumps(outcome.as_dict()) if choices.as_json else outcome.summary())
+    click.echo(json.dumps(outcome.as_dict()) if choices["as_json"] else outcome.summary())
 
 
 def _in_plain_words(action: Action, choices: _Choices) -> None:
@@ -206,9 +192,9 @@ def _in_plain_words(action: Action, choices: _Choices) -> None:
     except HomeportError:
         raise
     except Exception as error:
-        if choices.debug:
+        if choices["debug"]:
             raise
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
+        from mlflow.exceptions import MlflowException
 
         raise (refused(error) if isinstance(error, MlflowException) else _failed(error)) from error
 

@@ -120,7 +120,7 @@ class Outcome:
             f"version {champion.version}: {_numbers(theirs) or f'could not be scored: {champion.problem}'}",
             f"version {self.version}: {_numbers(mine)}",
         ]
-        if champion.digest and champion.digest != self.data.sha256:
+        if champion.scores and champion.digest and champion.digest != self.data.sha256:
             lines.append(f"version {champion.version} learned from other data: it may know rows that are held out here")
         return lines
 

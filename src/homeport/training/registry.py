@@ -35,7 +35,7 @@ def score_champion(name: str, score: Callable[[str], Scores]) -> Champion | None
         return Champion(version, scores=score(f"models:/{name}/{version}"), digest=digest)
     # Loading runs whatever the model brings along: its files may be gone, its library may be missing, its columns may
     # be others. Whatever it is, the champion cannot be scored, and the new model must not be lost over it.
-    except Exception as error:  # noqa: BLE001 - see above; the reason is reported
+    except Exception as error:
         return Champion(version, problem=f"{type(error).__name__}: {reason(error)}", digest=digest)
 
 

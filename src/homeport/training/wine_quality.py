@@ -5,6 +5,7 @@ Runs, registry and champion it refuses to know; it hands a `Job` to pipeline.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,8 @@ from mlflow.models import infer_signature
 from mlflow.models.model import ModelInfo
 from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
-from xgboost import XGBRegressor
+from xgboost import Booster, XGBRegressor
+from xgboost.callback import TrainingCallback
 
 from homeport.training import plots
 from homeport.training.data import COLUMNS, TARGET, WineTable
@@ -25,6 +27,7 @@ from homeport.training.outcome import Data
 from homeport.training.pipeline import Fit, Job
 from homeport.training.promotion import Better, Rule, Scores
 from homeport.training.requirements import pins, xgboost_pins
+from homeport.training.signals import HeldBack
 from homeport.training.split import split
 
 NAME = "wine-quality"
@@ -65,8 +68,12 @@ def regression_scores(true: NDArray[np.float64], predicted: NDArray[np.float64])
 
 def _fit(train: pd.DataFrame, test: pd.DataFrame, options: WineOptions) -> Fit:
     (x_train, y_train), (x_test, y_test) = _parts(train), _parts(test)
-    model = XGBRegressor(**asdict(options), **_FIXED, eval_metric="rmse")
-    model.fit(x_train, y_train, eval_set=[(x_train, y_train), (x_test, y_test)], verbose=False)
+    with HeldBack() as signals:
+        model = XGBRegressor(
+            **asdict(options), **_FIXED, eval_metric="rmse", callbacks=[_AfterEveryRound(signals.check)]
+        )
+        model.fit(x_train, y_train, eval_set=[(x_train, y_train), (x_test, y_test)], verbose=False)
+    model.set_params(callbacks=None)
     predicted = model.predict(x_test)
     rounds = model.evals_result()
     return Fit(
@@ -80,6 +87,18 @@ def _fit(train: pd.DataFrame, test: pd.DataFrame, options: WineOptions) -> Fit:
         },
         log=lambda: _log(model, x_train),
     )
+
+
+class _AfterEveryRound(TrainingCallback):  # type: ignore[misc] # mypy does not follow imports of xgboost
+    """Calls a function after each boosting round."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def after_iteration(self, model: Booster, epoch: int, evals_log: TrainingCallback.EvalsLog) -> bool:
+        self._call()
+        return False
 
 
 def _log(model: XGBRegressor, x_train: pd.DataFrame) -> ModelInfo:

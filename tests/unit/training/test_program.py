@@ -19,16 +19,17 @@ SLOW = {"mlflow", "pandas", "xgboost", "sklearn", "matplotlib", "palmerpenguins"
 @pytest.fixture(autouse=True)
 def _signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("command", ["", "wine-quality", "penguins"])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     printed = capsys.readouterr()
-    assert f"homeport train {command}".strip() in printed.out.partition("Example:")[2]
+    assert f"homeport train {command}".strip() in printed.out.partition("Example")[2]
     assert printed.err == ""
 
 
