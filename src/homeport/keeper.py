@@ -5,9 +5,12 @@ Joins the three that must not know each other: settings and stack, the embedded 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,34 +21,53 @@ from homeport.supervisor.layout import Home
 
 Event = Mapping[str, Any]
 _COMMAND = (sys.executable, "-m", "homeport.keeper")
+_GONE = 10.0  # s; after its last event a keeper has only to end
 
 
-def start(
-    settings: Settings, home: Home, client: Client, *, attached: bool, timeout: float | None
-) -> Iterator[dict[str, Any]]:
-    """Start a keeper unless one is there, and yield what happens until the platform is ready.
+class Keeper:
+    """The keeper of one home as seen by whoever may start it."""
 
-    The first event is `started` or `already`. A failed start ends with `failed`; then nothing is left running.
-    With `attached` the events go on until the platform stops, and the platform stops when this process ends.
+    def __init__(self, settings: Settings, home: Home, client: Client) -> None:
+        self._settings, self._home, self._client = settings, home, client
+        self._process: subprocess.Popen[bytes] | None = None
 
-    Raises:
-        HomeportError: when no keeper could be started: a wrong home, a taken port, a full disk.
-    """
-    if not client.held():
-        from homeport.supervisor import detach
+    def start(self, *, attached: bool, timeout: float | None) -> Iterator[dict[str, Any]]:
+        """Start a keeper unless one is there, and yield what happens until the platform is ready.
 
-        request = json.dumps({"settings": dumps(settings), "timeout": timeout}).encode()
-        try:
-            started = detach.start(home, _COMMAND, owned=attached, given=request)
-        except HomeportError as error:
-            if error.code != "HOME_IN_USE":  # another `up` was quicker: follow that one
-                raise
-        else:
-            yield {"event": "started", "at": _now(), "pid": started.pid}
-            yield from client.events(until=None if attached else "ready")
-            return
-    yield {"event": "already", "at": _now(), "pid": client.pid()}
-    yield from client.events(until="ready")
+        The first event is `started` or `already`. A failed start ends with `failed`; then nothing is left running.
+        With `attached` the events go on until the platform stops, and the platform stops when this process ends.
+
+        Raises:
+            HomeportError: when no keeper could be started: a wrong home, a taken port, a full disk.
+        """
+        if not self._client.held():
+            from homeport.supervisor import detach
+
+            request = json.dumps({"settings": dumps(self._settings), "timeout": timeout}).encode()
+            try:
+                started = detach.start(self._home, _COMMAND, owned=attached, given=request)
+            except HomeportError as error:
+                if error.code != "HOME_IN_USE":  # another `up` was quicker: follow that one
+                    raise
+            else:
+                self._process = started.process
+                yield {"event": "started", "at": _now(), "pid": started.pid}
+                for event in self._client.events(until=None if attached else "ready"):
+                    if event["event"] == "failed":
+                        self.wait_until_gone()
+                    yield event
+                if attached:
+                    self.wait_until_gone()
+                return
+        yield {"event": "already", "at": _now(), "pid": self._client.pid()}
+        yield from self._client.events(until="ready")
+
+    def wait_until_gone(self) -> None:
+        """Wait for the end of a keeper that this process started and that has said it stops."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GONE)
+            self._process = None
 
 
 def admin_environ(settings: Settings, home: Home) -> dict[str, str]:
@@ -81,8 +103,6 @@ def main() -> int:
         target = LocalTarget(graph, home)
         urls = {name: f"http://127.0.0.1:{target.address(name)[1]}" for name in _WITH_URL if name in graph}
     except HomeportError as error:
-        import time
-
         report(pipes.report_fd, {"event": "failed", "at": iso(time.time()), "error": error.as_dict()})
         return int(error.exit_code)
     os.chdir(home.root)

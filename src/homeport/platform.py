@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from homeport import keeper
 from homeport.errors import ExitCode, HomeportError
+from homeport.keeper import Keeper, admin_environ
 from homeport.settings import Settings, load
 from homeport.supervisor.client import Client
 from homeport.supervisor.layout import Home
@@ -62,6 +62,7 @@ class Platform:
         self.timeout = timeout
         self._home = Home(self.settings.home)
         self._client = Client(self._home)
+        self._keeper = Keeper(self.settings, self._home, self._client)
 
     @classmethod
     def private(cls, home: Path, **flags: object) -> Self:
@@ -97,6 +98,8 @@ class Platform:
             started = started or event["event"] == "started"
             if on_event:
                 on_event(event)
+            if event["event"] == "failed":
+                raise HomeportError.from_dict(event["error"])
         return started
 
     def starting(self, *, attached: bool) -> Iterator[Event]:
@@ -104,7 +107,7 @@ class Platform:
 
         The first event is `started` (this call started the keeper) or `already` (it was there).
         """
-        yield from keeper.start(self.settings, self._home, self._client, attached=attached, timeout=self.timeout)
+        yield from self._keeper.start(attached=attached, timeout=self.timeout)
 
     def stop(self, on_event: OnEvent | None = None, *, volumes: bool = False) -> bool:
         """Stop; True when something was running. With `volumes` all data, logs and secrets are removed, too."""
@@ -113,6 +116,7 @@ class Platform:
             for event in self._client.stop():
                 if on_event:
                     on_event(event)
+            self._keeper.wait_until_gone()
         if volumes:
             self.remove()
         return was_running
@@ -164,7 +168,7 @@ class Platform:
         env = {"MLFLOW_TRACKING_URI": uri}
         exported: list[str] = []
         if admin:
-            direct = keeper.admin_environ(self.settings, self._home)
+            direct = admin_environ(self.settings, self._home)
             env |= direct
             exported = sorted(direct)
         if self.settings.source("home") != "default" or self.home != load({}, environ={}).home:

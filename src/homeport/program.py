@@ -6,9 +6,11 @@ This module refuses to know what the program does and who started it.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -141,6 +143,49 @@ def secret(name: str, environ: Mapping[str, str] | None = None) -> str:
             f"write the secret into it, or set {name}",
         )
     return value
+
+
+def loopback(name: str) -> str:
+    """The address in an environment variable, which must be one of the loopback interface; 127.0.0.1 when not set.
+
+    Raises:
+        HomeportError: SETTING_INVALID.
+    """
+    host = setting(name, "127.0.0.1")
+    try:
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return host
+    except ValueError:
+        pass
+    raise HomeportError(
+        code="SETTING_INVALID",
+        what="this program listens on the loopback interface only",
+        evidence=(("needed", f"{name}=127.0.0.1 or ::1"), ("found", host)),
+        why="its clients are on this machine, and nobody else gets in",
+        fix=f"leave {name} alone; others reach the platform through its tracking server",
+        exit_code=ExitCode.USAGE,
+    )
+
+
+def check_port(who: str, host: str, port: int, name: str) -> None:
+    """See that `who` can listen there; `name` is the setting that chooses another port.
+
+    Raises:
+        HomeportError: PORT_TAKEN.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise HomeportError(
+                code="PORT_TAKEN",
+                what=f"{who} cannot listen on {host}:{port}",
+                evidence=(("error", error.strerror or str(error)),),
+                why="another program listens there",
+                fix=f"stop that program, or choose another port: {name}",
+            ) from error
 
 
 def _secret(code: str, what: str, why: str, fix: str) -> HomeportError:

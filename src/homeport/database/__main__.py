@@ -5,9 +5,7 @@ Reads the environment, refuses what would end badly, and is replaced by the serv
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from homeport.database import cluster as clusters
 from homeport.database import postmaster, settings
 from homeport.database.binaries import find_binaries, major_version, needed_files, runs
 from homeport.database.initialise import Login, initialise, program_environment
-from homeport.errors import ExitCode, HomeportError
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class DatabaseConfig:
         user = program.setting("POSTGRES_USER", "mlflow")
         config = cls(
             data=Path(program.setting("HOMEPORT_DATA")).absolute(),
-            host=_loopback(program.setting("HOMEPORT_LISTEN_HOST", "127.0.0.1")),
+            host=program.loopback("HOMEPORT_LISTEN_HOST"),
             port=int(program.number("HOMEPORT_LISTEN_PORT", low=1, high=65535)),
             login=Login(user, program.secret("POSTGRES_PASSWORD"), program.setting("POSTGRES_DB", user)),
             binaries=os.environ.get("HOMEPORT_POSTGRES_BIN", ""),
@@ -81,43 +78,11 @@ def _serve(config: DatabaseConfig, cluster: Path, binaries: Path, major: int) ->
     clusters.check(cluster, major)
     postmaster.clear_left_behind(cluster)
     settings.write_ours(cluster, settings.tuned(settings.memory_limit(), config.max_connections))
-    _check_port(config.host, config.port)
+    program.check_port("the database", config.host, config.port, "HOMEPORT_DATABASE_PORT")
     os.chdir(cluster)
     program.replace(
         settings.server_command(binaries, cluster, config.host, config.port), program_environment(os.environ)
     )
-
-
-def _loopback(host: str) -> str:
-    try:
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return host
-    except ValueError:
-        pass
-    raise HomeportError(
-        code="SETTING_INVALID",
-        what="the embedded database listens on the loopback interface only",
-        evidence=(("needed", "127.0.0.1 or ::1"), ("found", host)),
-        why="its clients are on this machine; nobody else gets in",
-        fix="leave HOMEPORT_LISTEN_HOST alone; for a shared database set MLFLOW_BACKEND_STORE_URI",
-        exit_code=ExitCode.USAGE,
-    )
-
-
-def _check_port(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise HomeportError(
-                code="PORT_TAKEN",
-                what=f"the database cannot listen on {host}:{port}",
-                evidence=(("error", error.strerror or str(error)),),
-                why="another program listens there",
-                fix="stop that program, or choose another port: HOMEPORT_DATABASE_PORT",
-            ) from error
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def provide(config: BucketConfig, deadline: float) -> bool:
             )
             created = ensure(s3, config.destination.bucket, _location(config)) or created
             prove(s3, config.destination)
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except (BotoCoreError, ClientError, ValueError, RecursionError) as error:
             if not is_warming_up(error) or time.monotonic() + pause > deadline:
                 raise refusal(error, config.destination, config.endpoint, config.timeout) from error
         else:

@@ -106,6 +106,12 @@ _ENDPOINT = _Row(
     "MLFLOW_S3_ENDPOINT_URL is not a URL",
     "set MLFLOW_S3_ENDPOINT_URL=http://HOST:PORT",
 )
+_REDIRECTS = _Row(
+    "OBJECTSTORE_REDIRECTS",
+    "the object store's address sends every request elsewhere: {endpoint}",
+    "a proxy there answers with redirects, for example from http to https, which S3 clients follow in a circle",
+    "set MLFLOW_S3_ENDPOINT_URL to the address it redirects to",
+)
 _UNREACHABLE = _Row(
     "OBJECTSTORE_UNREACHABLE",
     "the object store did not answer within {timeout:.0f} s: {endpoint}",
@@ -124,6 +130,7 @@ _BY_TYPE: tuple[tuple[type[Exception], _Row], ...] = (
     (boto.NoCredentialsError, _NO_KEYS),
     (boto.PartialCredentialsError, _NO_KEYS),
     (boto.SSLError, _TLS),
+    (RecursionError, _REDIRECTS),
     (ValueError, _ENDPOINT),
 )
 
@@ -180,18 +187,13 @@ def _row(error: Exception) -> _Row:
 
 def _answer(error: Exception) -> str:
     if isinstance(error, boto.ClientError):
-        message = error.response.get("Error", {}).get("Message", "")
-        return f"{error.operation_name} -> {_status(error)} {_code(error)}: {message}"
+        return f"{error.operation_name} -> {_status(error)} {_code(error)}: {_message(error)}"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _is_full(error: boto.ClientError) -> bool:
-    message = error.response.get("Error", {}).get("Message", "")
-    return (
-        _status(error) == HTTPStatus.INSUFFICIENT_STORAGE
-        or _code(error) in _FULL_CODES
-        or bool(_FULL_TEXT.search(message))
-    )
+    told = _status(error) == HTTPStatus.INSUFFICIENT_STORAGE or _code(error) in _FULL_CODES
+    return told or _FULL_TEXT.search(_message(error)) is not None
 
 
 def _is_unknown_host(error: Exception) -> bool:
@@ -204,8 +206,12 @@ def _is_unknown_host(error: Exception) -> bool:
     return False
 
 
+def _message(error: boto.ClientError) -> str:
+    return error.response.get("Error", {}).get("Message") or ""
+
+
 def _code(error: boto.ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
+    return error.response.get("Error", {}).get("Code") or ""
 
 
 def _status(error: boto.ClientError) -> int:

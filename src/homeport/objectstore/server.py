@@ -12,6 +12,7 @@ import io
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from homeport.errors import ExitCode, HomeportError
 # Parts that arrive out of order wait in memory. boto3 sends ten parts of 8 MiB at once; measured peak with these
 # bounds and one upload: 135 MiB.
 _PART_BUFFER, _PART_BUFFER_TOTAL, _READ_BUFFER = "64Mi", "256Mi", "1Mi"
+_HALF = ".rclone_temp_"  # rclone 1.75 reserves the prefix for uploads in progress and hides it from listings
+_LONGEST_SWEEP = 1.0  # seconds
 _LONGEST_HEADER = 16384  # bytes; the default of 4096 refuses requests with a session token and a long key
 
 
@@ -40,7 +43,7 @@ class StoreConfig:
         """Read it; raises HomeportError naming the variable that is missing or not usable."""
         return cls(
             data=Path(program.setting("HOMEPORT_DATA")).absolute(),
-            host=program.setting("HOMEPORT_LISTEN_HOST", "127.0.0.1"),
+            host=program.loopback("HOMEPORT_LISTEN_HOST"),
             port=int(program.number("HOMEPORT_LISTEN_PORT", low=1, high=65535)),
             access_key=_key("AWS_ACCESS_KEY_ID", program.secret("AWS_ACCESS_KEY_ID")),
             secret_key=_key("AWS_SECRET_ACCESS_KEY", program.secret("AWS_SECRET_ACCESS_KEY")),
@@ -53,6 +56,8 @@ def main() -> None:
     binary = find_binary()
     os.umask(0o077)
     prepare(config.data)
+    remove_left_behind(config.data)
+    program.check_port("the object store", config.host, config.port, "HOMEPORT_OBJECTSTORE_PORT")
     program.replace(command(binary, config), environment(config, os.environ))
 
 
@@ -136,6 +141,20 @@ def prepare(data: Path) -> None:
     except OSError:
         pass  # some network file systems have no locks; the server works without
     os.set_inheritable(held, True)  # the lock lasts as long as the server that this process becomes
+
+
+def remove_left_behind(data: Path) -> None:
+    """Remove halves of uploads that a killed server left: none was acknowledged, and none can be continued.
+
+    Looks for a second at most, so that a large store starts as fast as a small one; the rest is found another time.
+    """
+    until = time.monotonic() + _LONGEST_SWEEP
+    for directory, _, files in os.walk(data):
+        for name in files:
+            if name.startswith(_HALF):
+                Path(directory, name).unlink(missing_ok=True)
+        if time.monotonic() > until:
+            return
 
 
 def _unusable(data: Path, error: OSError) -> HomeportError:

@@ -87,19 +87,19 @@ class Client:
         """
         self._command({"do": "wait", "service": service, "timeout": timeout})
 
-    def restart(self, service: str) -> None:
-        """Restart one service; returns when it is ready.
+    def restart(self, service: str) -> dict[str, Any]:
+        """Restart one service; returns when it is ready, with the event that says how long it took.
 
         Raises:
             HomeportError: why it did not come back, SERVICE_UNKNOWN, NOT_RUNNING or DAEMON_DIED.
         """
-        self._command({"do": "restart", "service": service})
+        return self._command({"do": "restart", "service": service})
 
     def stop(self, reason: str = "asked to stop") -> Iterator[dict[str, Any]]:
         """Stop everything; yields events until nothing runs, and returns when the home is free again.
 
         Raises:
-            HomeportError: NOT_RUNNING, DAEMON_UNRESPONSIVE or STILL_HELD.
+            HomeportError: NOT_RUNNING or DAEMON_UNRESPONSIVE.
         """
         with self._connected({"do": "stop", "reason": reason}) as lines:
             yield from lines
@@ -109,7 +109,7 @@ class Client:
         """Stop everything at once, waiting for nothing.
 
         Raises:
-            HomeportError: NOT_RUNNING, DAEMON_UNRESPONSIVE or STILL_HELD.
+            HomeportError: NOT_RUNNING or DAEMON_UNRESPONSIVE.
         """
         with self._connected({"do": "kill"}) as lines:
             for _ in lines:
@@ -123,12 +123,13 @@ class Client:
                 raise _unresponsive(self.home, "it stopped everything and does not end")
             time.sleep(_PAUSE)
 
-    def _command(self, request: dict[str, Any]) -> None:
+    def _command(self, request: dict[str, Any]) -> dict[str, Any]:
         """A request that may take as long as it takes, answered by one line."""
         with self._connected(request) as lines:
             answer = next(lines, None)
         if answer is None:
             raise _died(self.home)
+        return answer
 
     def _ask(self, request: dict[str, Any], *, quiet: bool = False) -> dict[str, Any] | None:
         """A request that is answered at once; None when nothing runs, or (quiet) nothing answers."""

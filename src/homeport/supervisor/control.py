@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 
 from homeport.errors import ExitCode, HomeportError
-from homeport.supervisor.events import Event
+from homeport.supervisor.events import Event, Restarted
 from homeport.supervisor.layout import Home
 
 _LIMIT = 64 * 1024
@@ -77,7 +77,7 @@ class Owner(Protocol):
     async def wait_for(self, service: str | None, timeout: float | None) -> None:
         """Wait until a service, or everything, is ready."""
 
-    async def restart(self, service: str) -> None:
+    async def restart(self, service: str) -> Restarted:
         """Restart one service; returns when it is ready."""
 
     def stop(self, reason: str, *, kill: bool = False) -> None:
@@ -183,8 +183,8 @@ async def _wait(owner: Owner, request: Request, send: Send) -> None:
 
 
 async def _restart(owner: Owner, request: Request, send: Send) -> None:
-    await owner.restart(str(request.get("service")))
-    await send({"ok": True})
+    restarted = await owner.restart(str(request.get("service")))
+    await send({"ok": True, **restarted.as_dict()})
 
 
 async def _stop(owner: Owner, request: Request, send: Send) -> None:

@@ -19,7 +19,7 @@ from homeport.supervisor import ledger
 from homeport.supervisor.adoption import Adoption
 from homeport.supervisor.control import Control, Hub
 from homeport.supervisor.engine import Engine
-from homeport.supervisor.events import Event, Failed, Stopped, Stopping, iso
+from homeport.supervisor.events import Event, Failed, Restarted, Stopped, Stopping, iso
 from homeport.supervisor.files import disk_error, write_json
 from homeport.supervisor.layout import Home
 from homeport.supervisor.local import LocalTarget
@@ -40,7 +40,7 @@ class Daemon:
         target: what its values are here.
         home: what it owns.
         emit: hears of every event, in order.
-        urls: service name -> address to show, passed through to `status`.
+        urls: service name -> address to show in `status`; asked once every port is chosen.
         clock: seconds since the epoch.
     """
 
@@ -51,12 +51,14 @@ class Daemon:
         home: Home,
         emit: Callable[[Event], None] = _nobody,
         *,
-        urls: Mapping[str, str] | None = None,
+        urls: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.graph, self.target, self.home = graph, target, home
         self.hub = Hub()
-        self._listener, self._urls, self._clock = emit, dict(urls or {}), clock
+        self._listener, self._clock = emit, clock
+        self._ask_urls = urls if callable(urls) else lambda: urls or {}
+        self._urls: Mapping[str, str] = {}
         self._since = clock()
         self._engine: Engine | None = None
         self._asked = asyncio.Event()
@@ -93,6 +95,7 @@ class Daemon:
         if recovered:
             self._emit(recovered)
         self.target.check_ports()
+        self._urls = dict(self._ask_urls())
 
     async def _serve(self, timeout: float | None, owner_fd: int | None, report_fd: int | None) -> int:
         register = Register(self.home)
@@ -159,9 +162,9 @@ class Daemon:
         """
         await self._running().wait_for(service, timeout)
 
-    async def restart(self, service: str) -> None:
+    async def restart(self, service: str) -> Restarted:
         """Restart one service."""
-        await self._running().restart(service)
+        return await self._running().restart(service)
 
     def stop(self, reason: str, *, kill: bool = False) -> None:
         """Ask for the end; asked again with `kill`, nothing is waited for any longer."""

@@ -19,7 +19,7 @@ from homeport.model.graph import Graph, Node
 from homeport.model.service import Service
 from homeport.supervisor import process
 from homeport.supervisor.environment import MARKER, command, environment
-from homeport.supervisor.events import Event
+from homeport.supervisor.events import Event, Restarted
 from homeport.supervisor.failures import STOPPED, Witness, interrupted, not_ready, stopping, too_slow, unknown
 from homeport.supervisor.journal import Journal
 from homeport.supervisor.layout import Home
@@ -77,7 +77,7 @@ class Engine:
         self._journal = Journal(home, emit=emit, clock=clock, register=self.register, snapshot=self.snapshot)
         self._bell = asyncio.Event()
         self._stop: asyncio.Task[None] | None = None
-        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._restarts: dict[str, asyncio.Task[Restarted]] = {}
 
     @property
     def stopping(self) -> bool:
@@ -106,7 +106,7 @@ class Engine:
             self._journal.begin()
             self.register.open()
             for unit in self._units.values():
-                self.changed(unit)  # whoever listens knows from the start what there will be
+                self.changed(unit)  # Whoever listens knows from the start what there will be.
             for unit in self._units.values():
                 unit.begin()
             error = await self._outcome(timeout)
@@ -129,7 +129,7 @@ class Engine:
             self._ring()
         await asyncio.shield(self._stop)
 
-    async def restart(self, name: str) -> None:
+    async def restart(self, name: str) -> Restarted:
         """Stop one service and start it again; returns when it is ready.
 
         Raises:
@@ -140,9 +140,10 @@ class Engine:
         running = self._restarts.get(name)
         if running is None or running.done():
             running = self._restarts[name] = asyncio.create_task(self._restart(name))
-        await asyncio.shield(running)  # Whoever asked may go away, or ask twice: it is restarted once, and whole.
+        # Whoever asked may go away, or ask twice: it is restarted once, and whole.
+        return await asyncio.shield(running)
 
-    async def _restart(self, name: str) -> None:
+    async def _restart(self, name: str) -> Restarted:
         unit, loop = self._units[name], asyncio.get_running_loop()
         began = loop.time()
         await unit.end(self.kill_now)
@@ -159,7 +160,7 @@ class Engine:
             raise stopping(name)
         if not unit.status.ready:
             raise unit.failure.error if unit.failure else stopping(name)
-        self._journal.restarted(name, loop.time() - began)
+        return self._journal.restarted(name, loop.time() - began)
 
     async def wait_for(self, service: str | None, timeout: float | None) -> None:
         """Wait until a service, or everything, is ready.

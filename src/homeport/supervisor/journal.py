@@ -80,9 +80,11 @@ class Journal:
             self._emit(Warned(self._clock(), f"the timings of this start were not kept: {error.strerror}"))
         self._emit(Ready(self._clock(), _time() - self._began))
 
-    def restarted(self, name: str, seconds: float) -> None:
+    def restarted(self, name: str, seconds: float) -> Restarted:
         """A service came back, as it was asked to."""
-        self._emit(Restarted(self._clock(), name, seconds))
+        event = Restarted(self._clock(), name, seconds)
+        self._emit(event)
+        return event
 
     def _write(self) -> OSError | None:
         try:

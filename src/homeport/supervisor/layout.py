@@ -123,7 +123,7 @@ class Home:
             self.root.mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
             for directory in (self.data, self.logs, self.run, self.secrets, self.reasons, self.given):
                 private(directory)
-            probe = self.run / ".writable"
+            probe = self.run / f".writable-{os.getpid()}"  # two starts at once each have their own
             probe.write_bytes(b"homeport")
             probe.unlink()
         except OSError as error:

@@ -57,6 +57,7 @@ class Unit:
         self.restarts = 0
         self.process: Process | None = None
         self.failure: Failure | None = None
+        self.culprit: Unit | None = None
         self.last_probe = ""
         self.begun = 0.0
         self._works = works
@@ -84,7 +85,7 @@ class Unit:
             pid=self.process.pid if self.process and not self.process.ended else None,
             restarts=self.restarts,
             since=self.since,
-            detail=self.detail,
+            detail=self.detail or self._waiting(),
         )
 
     def move(self, cause: Cause, detail: str = "") -> bool:
@@ -102,7 +103,7 @@ class Unit:
 
     def begin(self) -> None:
         """Start living, again if it had ended."""
-        self.failure = None
+        self.failure = self.culprit = None
         self.move(Cause.BEGIN)
         self._life = asyncio.get_running_loop().create_task(self._live(), name=f"unit-{self.node.name}")
 
@@ -120,10 +121,11 @@ class Unit:
         while not holds(condition, self.state):
             await self._marks[condition].wait()
 
-    def block(self, culprit: Unit) -> bool:
-        """Something it needs failed; False when it does not wait any longer."""
+    def block(self, other: Unit) -> bool:
+        """Something it needs failed or is blocked itself; False when it does not wait any longer."""
         if self.state is not State.PENDING:
             return False
+        culprit = self.culprit = other.culprit or other
         self.failure = culprit.failure
         return self.move(
             Cause.NEED_FAILED,
@@ -143,11 +145,8 @@ class Unit:
 
     async def _needs(self) -> None:
         """Wait until everything it needs holds at the same time."""
-        while True:
-            others = {name: self._works.unit(name) for name in self.node.needs}
-            missing = [name for name, condition in self.node.needs.items() if not holds(condition, others[name].state)]
-            if not missing:
-                return
+        while missing := self._missing():
+            others = {name: self._works.unit(name) for name in missing}
             if self.state is State.PENDING:
                 lost = next(
                     (others[name] for name in missing if others[name].state in {State.FAILED, State.BLOCKED}), None
@@ -155,8 +154,16 @@ class Unit:
                 if lost:
                     self.block(lost)
                     return
-            self.detail = f"waiting for {', '.join(missing)}"
             await others[missing[0]].until(self.node.needs[missing[0]])
+
+    def _waiting(self) -> str:
+        waits = self.state is State.PENDING and (missing := self._missing())
+        return f"waiting for {', '.join(missing)}" if waits else ""
+
+    def _missing(self) -> list[str]:
+        """What it needs and does not hold now."""
+        needs = self.node.needs.items()
+        return [name for name, condition in needs if not holds(condition, self._works.unit(name).state)]
 
     async def _job(self, job: Job) -> None:
         for left in range(job.retries, -1, -1):

@@ -193,7 +193,7 @@ class _Bucket:
         try:
             self._client = self._client or self._make(endpoint)
             self._client.head_bucket(Bucket=self.place.bucket)
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except (BotoCoreError, ClientError, ValueError, RecursionError) as error:
             raise refusal(error, self.place, endpoint, _PART_TIMEOUT) from error
 
     def _make(self, endpoint: str | None) -> S3Client:
