@@ -213,13 +213,17 @@ def test_a_stopped_training_ends_its_run_as_killed_and_registers_nothing(
 ) -> None:
     name = _new("stopped")
     arguments = ("--data", str(wine_csv), "--n-estimators", ENDLESS, "--experiment", name, "--model", name)
-    training = platform.spawn("train", "wine-quality", *arguments)
-    assert training.stdout is not None
-    for line in training.stdout:
-        if line.startswith("fitting"):
-            break
-    training.send_signal(number)
-    said, _ = training.communicate(timeout=60)
+    # Where the tests run in the background their shell ignores Ctrl-C, and a child would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with platform.spawn("train", "wine-quality", *arguments) as training:
+        try:
+            assert training.stdout is not None
+            fitting = any(line.startswith("fitting") for line in training.stdout)
+            training.send_signal(number)
+            said, _ = training.communicate(timeout=60)
+        finally:
+            training.kill()
+    assert fitting
     assert training.returncode == code, said
     assert json.loads(_client(platform, STATUSES, name)) == ["KILLED"]
     assert (

@@ -43,7 +43,10 @@ def env(ctx: click.Context, *, admin: bool, as_json: bool) -> int:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD …")
 @click.pass_context
 def run(ctx: click.Context, *, command: tuple[str, ...]) -> int:
-    """Run any program with the platform's variables; its exit code is passed through."""
+    """Run any program with those variables; its exit code is passed through.
+
+    Those of `homeport env`. Where no environment is active, `python` is the one that Homeport is installed in.
+    """
     return _become(platform(ctx, output(ctx)), list(command))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +41,17 @@ def platform(ctx: click.Context, out: Output, *, timeout: float | None = None, *
     from homeport.platform import Platform
 
     return Platform(settings=settings(ctx, out, **flags), timeout=timeout)
+
+
+def command_name() -> str:
+    """How this command line was called, for pasting: `homeport` where that is on the PATH, else its path."""
+    called = Path(sys.argv[0])
+    if called.name != "homeport":
+        return "python -m homeport" if called.name == "__main__.py" else "homeport"
+    found = shutil.which("homeport")
+    if found and Path(found).resolve() == called.resolve():
+        return "homeport"
+    return str(called) if len(str(called)) < len(short_path(called.absolute())) else short_path(called.absolute())
 
 
 def seconds(value: float) -> str:

@@ -67,9 +67,7 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             hint = did_you_mean(args[0], self.list_commands(ctx))
-            if hint:
-                error.message = f"{error.message} {hint}"
-            raise
+            raise click.UsageError(f"{error.format_message()} {hint}".rstrip(), ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by group, without importing any."""
@@ -104,8 +102,11 @@ def _run(args: list[str]) -> int:
         result: Any = cli.main(args=args, prog_name="homeport", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        _show(_usage(error), args)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
@@ -131,6 +132,18 @@ def _show(error: HomeportError, args: list[str]) -> None:
 
     own = args[: args.index("--")] if "--" in args else args
     Output(as_json="--json" in own).error(error)
+
+
+def _usage(error: click.ClickException) -> HomeportError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "homeport"
+    message = error.format_message()
+    return HomeportError(
+        code="USAGE",
+        what=message[:1].lower() + message[1:].rstrip("."),
+        fix=f"{command} --help",
+        exit_code=ExitCode.USAGE,
+    )
 
 
 def _unexpected(error: Exception) -> HomeportError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from homeport.cli.context import seconds, short_path
+from homeport.cli.context import command_name, seconds, short_path
 from homeport.cli.output import Output, table
 from homeport.errors import HomeportError
 
@@ -90,9 +90,9 @@ class StartProgress:
 def box(platform: Platform, *, detach: bool) -> list[str]:
     """The lines a user pastes from: URLs, where data is, and the next command."""
     uri = platform.tracking_uri
-    prefix = "homeport"
+    prefix = command_name()
     if platform.settings.source("home") == "flag":
-        prefix = f"homeport --home {short_path(platform.home)}"
+        prefix = f"{prefix} --home {short_path(platform.home)}"
     stop = f"{prefix} down" if detach else "Ctrl-C"
     rows = [
         ("UI", uri),

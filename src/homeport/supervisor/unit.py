@@ -157,7 +157,7 @@ class Unit:
             await others[missing[0]].until(self.node.needs[missing[0]])
 
     def _waiting(self) -> str:
-        waits = self.state is State.PENDING and (missing := self._missing())
+        waits = self.state in {State.PENDING, State.BACKOFF} and (missing := self._missing())
         return f"waiting for {', '.join(missing)}" if waits else ""
 
     def _missing(self) -> list[str]:
@@ -290,6 +290,7 @@ class Unit:
         self.restarts += 1
         self.move(Cause.RETRY, f"{brief}; starts again in {pause:.1f} s")
         await asyncio.sleep(pause)
+        self.detail = ""
         await self._needs()
 
     async def _terminate(self, kill_now: asyncio.Event) -> str:

@@ -5,6 +5,7 @@ It refuses to know what is trained, and everything about the platform but MLFLOW
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ def configure_client() -> None:
     """Set MLflow's own switches, before it is imported, so that the terminal carries our lines alone."""
     for name, value in _QUIET_CLIENT.items():
         os.environ.setdefault(name, value)
+    # It warns when it builds its font cache, or has no home directory to keep it in.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def tracking_uri() -> str:

@@ -95,7 +95,8 @@ def answering(*answers: tuple[int, str, str]) -> Iterator[str]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, code, message = remaining.pop(0) if len(remaining) > 1 else remaining[0]
             error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-            body = b"" if self.command == "HEAD" else (code if status == HTTPStatus.OK else error).encode()
+            said = error if status != HTTPStatus.OK else code if self.command == "GET" else ""
+            body = b"" if self.command == "HEAD" else said.encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/xml")
             self.send_header("Content-Length", str(len(body)))

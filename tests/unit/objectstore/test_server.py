@@ -36,7 +36,8 @@ def test_an_unsigned_request_is_refused(running: Store, path: str) -> None:
     (running.data / "open" / "key").write_text("secret")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(running.endpoint + path)
-    assert 400 <= caught.value.code < 500
+    with caught.value as answer:
+        assert 400 <= answer.code < 500
 
 
 def test_a_wrong_secret_is_refused(running: Store) -> None:

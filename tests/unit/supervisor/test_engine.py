@@ -101,7 +101,9 @@ def test_a_failed_job_fails_the_start_and_blocks_whoever_needs_it(home: Home) ->
     assert error.evidence == (("last log", "one\ntwo\nno such table"),)
     assert error.log == "logs/migrate.log"
     assert error.aside == "everything this command started was stopped"
-    details = {e.as_dict()["service"]: e.as_dict()["detail"] for e in world.events if e.as_dict().get("state") == "blocked"}
+    details = {
+        e.as_dict()["service"]: e.as_dict()["detail"] for e in world.events if e.as_dict().get("state") == "blocked"
+    }
     assert details == {"tracking": "blocked by migrate (exit 3)", "serving": "blocked by migrate (exit 3)"}
     assert not [actor for actor in world.actors if actor.name in {"tracking", "serving"}], "never started"
 
@@ -164,7 +166,11 @@ def test_a_process_that_explains_itself_is_quoted_and_not_tried_again(home: Home
     reason = HomeportError("SCHEMA_NEWER", "the database is newer than this Homeport", fix="upgrade").as_dict()
     world = World(home, [service("a")], {"a": [Play(ends=0.05, code=1, ready=None, reason=reason)]})
     error = refused(world)
-    assert (error.code, error.what, error.fix) == ("SCHEMA_NEWER", "the database is newer than this Homeport", "upgrade")
+    assert (error.code, error.what, error.fix) == (
+        "SCHEMA_NEWER",
+        "the database is newer than this Homeport",
+        "upgrade",
+    )
     assert error.aside == "everything this command started was stopped"
     assert len(world.actors) == 1
 
@@ -252,8 +258,16 @@ def test_the_snapshot_names_the_owner_of_a_job(home: Home) -> None:
 
     World(home, CHAIN).play(scenario)
     assert rows["migrate"]["owner"] == "tracking"
-    assert (rows["migrate"]["kind"], rows["migrate"]["state"], rows["migrate"]["health"]) == ("job", "completed", "none")
-    assert (rows["tracking"]["health"], rows["tracking"]["url"], rows["tracking"]["pid"]) == ("healthy", "http://x", 103)
+    assert (rows["migrate"]["kind"], rows["migrate"]["state"], rows["migrate"]["health"]) == (
+        "job",
+        "completed",
+        "none",
+    )
+    assert (rows["tracking"]["health"], rows["tracking"]["url"], rows["tracking"]["pid"]) == (
+        "healthy",
+        "http://x",
+        103,
+    )
     assert list(rows["tracking"]) == [
         *("name", "kind", "owner", "state", "health", "pid", "url", "restarts", "since", "detail"),
     ]

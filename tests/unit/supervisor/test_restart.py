@@ -83,7 +83,16 @@ def test_three_failed_probes_in_a_row_are_bad_health_and_one_pass_is_good_again(
     probe = Probe(ExecProbe(("ask",)), interval=5.0, failures=3)
     world = World(home, [service("a", probe=probe)], {"a": [Play(sick=(8.0, 28.0))]})
     after(world, 100.0)
-    assert world.states("a") == ["pending", "starting", "running", "healthy", "unhealthy", "healthy", "stopping", "stopped"]
+    assert world.states("a") == [
+        "pending",
+        "starting",
+        "running",
+        "healthy",
+        "unhealthy",
+        "healthy",
+        "stopping",
+        "stopped",
+    ]
     assert world.when("a unhealthy") == 20.0
     details = [event.as_dict() for event in world.events if event.as_dict().get("state") == "unhealthy"]
     assert details[0]["detail"] == "GET /ready -> 503: not yet"

@@ -126,7 +126,12 @@ class Actor:
     def healthy(self) -> bool:
         age = self._world.now - self.born
         first, last = self.play.sick
-        return not self.ended and self.play.ready is not None and age >= self.play.ready - _BLUR and not first <= age + _BLUR < last
+        return (
+            not self.ended
+            and self.play.ready is not None
+            and age >= self.play.ready - _BLUR
+            and not first <= age + _BLUR < last
+        )
 
     def _end(self, code: int) -> None:
         if self.ended:

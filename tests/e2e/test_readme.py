@@ -1,0 +1,53 @@
+"""Every command on the pages people start with, run as a new user would: a HOME of their own and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT, console_blocks, normalised
+from tests.e2e.harness import Homeport
+
+PAGES = ("README.md", "docs/quickstart.md", "docs/how-to/operate.md")
+# `make install` and `make demo` are what runs these tests and what .ci/run does; activating is PATH below.
+_DONE_ELSEWHERE = ("make ", ". .venv")
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, clone_free_environ: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Their environment: the clone's programs on the PATH, free ports since these tests may not be alone."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), clone_free_environ["PATH"]))
+    environ = {**clone_free_environ, "PATH": path, "HOMEPORT_TRACKING_PORT": "0", "LANG": "C.UTF-8"}
+    yield environ
+    Homeport(tmp_path / ".local" / "share" / "homeport", environ).close()
+
+
+def shell(command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", command], env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdin=subprocess.DEVNULL, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def test_the_readmes_transcript_of_up_is_what_is_printed(newcomer: dict[str, str]) -> None:
+    command, written = console_blocks(ROOT / "README.md")[0][0]
+    printed = shell(command, newcomer)
+    assert printed.returncode == 0, printed.stdout
+    # Services that become healthy at the same moment may be printed in either order.
+    assert sorted(normalised(printed.stdout).splitlines()) == sorted(normalised(written).splitlines())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_on_the_page_runs(page: str, newcomer: dict[str, str]) -> None:
+    for block in console_blocks(ROOT / page):
+        for command, _ in block:
+            if command.startswith(_DONE_ELSEWHERE):
+                continue
+            done = shell(command, newcomer)
+            assert done.returncode == 0, f"$ {command}\n{done.stdout}"
+            assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
