@@ -72,7 +72,8 @@ def train(ctx: click.Context, *, arguments: tuple[str, ...]) -> int:
             fix=did_you_mean(arguments[0], _PIPELINES) or f"name one of: {', '.join(_PIPELINES)}",
             exit_code=ExitCode.USAGE,
         )
-    program = [sys.executable, "-m", "homeport.training", *arguments]
+    # -P: a file called mlflow.py in the working directory must not take the place of the real one.
+    program = [sys.executable, "-P", "-m", "homeport.training", *arguments]
     if {"-h", "--help"} & set(arguments):
         os.execv(sys.executable, program)  # noqa: S606 - our own module
     return _become(platform(ctx, output(ctx)), program)

@@ -50,6 +50,8 @@ def tuned(memory: int, max_connections: int) -> dict[str, str]:
         "checkpoint_timeout": "15min",
         "random_page_cost": "1.1",  # solid state
         "max_logical_replication_workers": "0",
+        # POSIX shared memory would outlive a killed server in /dev/shm; this goes with the cluster.
+        "dynamic_shared_memory_type": "mmap",
         "jit": "off",  # compiling costs more than MLflow's short queries
         "max_parallel_workers_per_gather": "0",  # cores are shared with the tracking server
         "log_min_messages": "warning",

@@ -74,21 +74,29 @@ def provide(config: BucketConfig, deadline: float) -> bool:
     Raises:
         HomeportError: BUCKET_* or OBJECTSTORE_*, with the store's own answer as evidence.
     """
+    try:
+        s3 = client(
+            endpoint=config.endpoint,
+            access_key=config.access_key,
+            secret_key=config.secret_key,
+            region=config.region,
+            verify=config.verify,
+        )
+    except ValueError as error:  # botocore's word for an endpoint that is no URL
+        raise refusal(error, config.destination, config.endpoint) from error
+    with contextlib.closing(s3):
+        return _provide_patiently(s3, config, deadline)
+
+
+def _provide_patiently(s3: S3Client, config: BucketConfig, deadline: float) -> bool:
     from botocore.exceptions import BotoCoreError, ClientError
 
     created, pause = False, _FIRST_PAUSE
     while True:
         try:
-            s3 = client(
-                endpoint=config.endpoint,
-                access_key=config.access_key,
-                secret_key=config.secret_key,
-                region=config.region,
-                verify=config.verify,
-            )
             created = ensure(s3, config.destination.bucket, _location(config)) or created
             prove(s3, config.destination)
-        except (BotoCoreError, ClientError, ValueError, RecursionError) as error:
+        except (BotoCoreError, ClientError, RecursionError) as error:
             if not is_warming_up(error) or time.monotonic() + pause > deadline:
                 raise refusal(error, config.destination, config.endpoint, config.timeout) from error
         else:

@@ -26,12 +26,13 @@ _ENDS = {"ready": frozenset({"ready", "failed", "stopped"}), "stopped": frozense
 
 
 class Hub:
-    """Every event so far, and who listens for more."""
+    """Every event so far, and who listens for more. `heard` is set once somebody has listened."""
 
     def __init__(self) -> None:
         self.past: list[dict[str, object]] = []
         self._listeners: set[asyncio.Queue[dict[str, object] | None]] = set()
         self._closed = False
+        self.heard = asyncio.Event()
 
     def tell(self, event: Event) -> None:
         """Keep an event and hand it to everybody."""
@@ -57,6 +58,7 @@ class Hub:
         for row in self.past if past else ():
             queue.put_nowait(row)
         self._listeners.add(queue)
+        self.heard.set()
         if self._closed:
             queue.put_nowait(None)
         try:

@@ -28,6 +28,9 @@ from homeport.supervisor.recovery import recover
 from homeport.supervisor.register import Register
 
 
+_HEARING = 2.0
+
+
 def _nobody(_: Event) -> None:
     """Nobody listens."""
 
@@ -99,26 +102,37 @@ class Daemon:
 
     async def _serve(self, timeout: float | None, owner_fd: int | None, report_fd: int | None) -> int:
         register = Register(self.home)
-        adoption = Adoption(lambda: register.pids)
-        engine = self._engine = Engine(
-            self.graph, self.target, self.home, emit=self._emit, clock=self._clock, register=register
-        )
-        control = Control(self.home, self)
-        try:
-            await control.open()
-        except OSError as error:
-            raise disk_error(error, f"{self.home.socket} could not be opened") from error
-        adoption.begin()
-        self._listen_to_signals(owner_fd)
-        report(report_fd, {"event": "listening", "at": iso(self._clock()), "pid": os.getpid()})
-        try:
+        async with contextlib.AsyncExitStack() as last:
+            register.open()
+            last.callback(register.close)  # At the very end: until then the warden would clean up after us.
+            control = Control(self.home, self)
+            try:
+                await control.open()
+            except OSError as error:
+                raise disk_error(error, f"{self.home.socket} could not be opened") from error
+            last.push_async_callback(control.close)
+            adoption = Adoption(lambda: register.pids)
+            adoption.begin()
+            engine = self._engine = Engine(
+                self.graph, self.target, self.home, emit=self._emit, clock=self._clock, register=register
+            )
+            last.push_async_callback(self._wind_down, engine, adoption)
+            self._listen_to_signals(owner_fd)
+            report(report_fd, {"event": "listening", "at": iso(self._clock()), "pid": os.getpid()})
             return await self._live(engine, timeout)
-        finally:
-            await engine.down()
-            await adoption.end()
-            self._emit(Stopped(self._clock(), self._clock() - self._asked_at if self._asked.is_set() else 0.0))
+
+    async def _until_heard(self) -> None:
+        """A start may fail before whoever asked for it has connected, and a full disk keeps no failure file."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEARING):
+                await self.hub.heard.wait()
+
+    async def _wind_down(self, engine: Engine, adoption: Adoption) -> None:
+        await engine.down()
+        await adoption.end()
+        with contextlib.suppress(OSError):
             ledger.clear(self.home)
-            await control.close()
+        self._emit(Stopped(self._clock(), self._clock() - self._asked_at if self._asked.is_set() else 0.0))
 
     async def _live(self, engine: Engine, timeout: float | None) -> int:
         """Start, stay, stop."""
@@ -133,6 +147,7 @@ class Daemon:
                 asked.cancel()
                 self._keep_failure(error)
                 self._emit(Failed(self._clock(), error))
+                await self._until_heard()
                 return int(ExitCode.FAILED)
             await asked
         self._emit(Stopping(self._clock(), self._reason))

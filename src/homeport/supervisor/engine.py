@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from homeport.errors import HomeportError
 from homeport.model.graph import Graph, Node
@@ -44,7 +46,7 @@ class Engine:
         clock: seconds since the epoch; durations and pauses are the event loop's.
         spawn: starts a process.
         probe: asks a service; None: over the network and by processes.
-        register: is told of every process; None: a warden of its own.
+        register: is told of every process; open, and closed by whoever made it. None: one of its own.
         caller: the environment of whoever started Homeport.
         chance: from 0 to 1, spreads restarts.
     """
@@ -65,7 +67,8 @@ class Engine:
     ) -> None:
         self.graph, self.target, self.home = graph, target, home
         self.kill_now = asyncio.Event()
-        self.register = Register(home) if register is None else register
+        self.register = register or Register(home)
+        self._own_register = register is None
         self._clock, self._spawn, self._chance = clock, spawn, chance
         self._caller = dict(os.environ if caller is None else caller)
         self._ask = probe or LocalProbes(
@@ -104,7 +107,8 @@ class Engine:
         """
         try:
             self._journal.begin()
-            self.register.open()
+            if self._own_register:
+                self.register.open()
             for unit in self._units.values():
                 self.changed(unit)  # Whoever listens knows from the start what there will be.
             for unit in self._units.values():
@@ -219,6 +223,7 @@ class Engine:
         reason = self.home.reason(node.name)
         reason.unlink(missing_ok=True)
         self._logs[node.name].recent.clear()
+        self._emptied(node.name).mkdir(parents=True, mode=0o700)
         launch = Launch(
             argv=command(node, self.target),
             env=environment(node, self.target, self.home, self._caller),
@@ -264,9 +269,16 @@ class Engine:
         try:
             await asyncio.gather(*(stop(unit) for unit in self._units.values()))
         finally:
-            for log in self._logs.values():
+            for name, log in self._logs.items():
                 log.end()
-            self.register.close()
+                self._emptied(name)
+            if self._own_register:
+                self.register.close()
+
+    def _emptied(self, name: str) -> Path:
+        scratch = self.home.scratch(name)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return scratch
 
     def _registered(self, node: Node, pid: int) -> None:
         self.register.add(entry(node.name, pid, node.stop_signal, node.stop_timeout))

@@ -33,7 +33,8 @@ def environment(node: Node, target: Resolver, home: Home, caller: Mapping[str, s
     """
     seen = {name: value for name, value in caller.items() if _neutral(name) or name.startswith(node.inherit)}
     own = {name: resolve(value, node.name, target) for name, value in node.env.items()}
-    ours = {"PYTHONUNBUFFERED": "1", MARKER: str(home.reason(node.name))}
+    # A killed process leaves its temporary files; in a directory of ours they go with its next start or its stop.
+    ours = {"PYTHONUNBUFFERED": "1", MARKER: str(home.reason(node.name)), "TMPDIR": str(home.scratch(node.name))}
     return _past_the_proxy(seen) | own | ours
 
 

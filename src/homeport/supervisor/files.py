@@ -28,8 +28,9 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         beside.replace(path)
-    except OSError:
+    except OSError as error:
         beside.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)  # A failed write does not say where.
         raise
     if durable:
         sync_directory(path.parent)

@@ -5,7 +5,6 @@ Pure paths, and one method that makes the directories. Refuses to know what is w
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -96,12 +95,18 @@ class Home:
         near = self.run / "control.sock"
         if len(os.fsencode(near)) <= _SUN_PATH:
             return near
+        import hashlib  # 5 ms, and few homes need it
+
         digest = hashlib.sha256(os.fsencode(os.path.realpath(self.root))).hexdigest()[:12]
         return Path(f"/tmp/homeport-{os.getuid()}") / f"{digest}.sock"  # noqa: S108 - private: check_socket_directory
 
     def log(self, name: str) -> Path:
         """The log of one service or job."""
         return self.logs / f"{name}.log"
+
+    def scratch(self, name: str) -> Path:
+        """The temporary directory of one service: emptied at each start, gone when it stops."""
+        return self.run / "tmp" / name
 
     def reason(self, name: str) -> Path:
         """The file in which one service may explain its failure."""

@@ -37,7 +37,11 @@ class LogLine:
 
 def tail(home: Home, name: str, n: int) -> list[LogLine]:
     """The last `n` lines of one service, oldest first; all of them when `n` is negative."""
-    return _Reader(home, name).last(n)
+    reader = _Reader(home, name)
+    try:
+        return reader.last(n)
+    finally:
+        reader.close()
 
 
 def names(home: Home) -> list[str]:
@@ -68,16 +72,20 @@ def follow(
         wait: pauses between two looks.
     """
     readers = [_Reader(home, name) for name in names]
-    yield from _merged([line for reader in readers for line in reader.last(lines)])
-    while follow:
-        ending = until()
-        fresh = _merged([line for reader in readers for line in reader.fresh()])
-        yield from fresh
-        if fresh:
-            continue
-        if ending:
-            return
-        wait(_PAUSE)
+    try:
+        yield from _merged([line for reader in readers for line in reader.last(lines)])
+        while follow:
+            ending = until()
+            fresh = _merged([line for reader in readers for line in reader.fresh()])
+            yield from fresh
+            if fresh:
+                continue
+            if ending:
+                return
+            wait(_PAUSE)
+    finally:
+        for reader in readers:
+            reader.close()
 
 
 def _merged(lines: list[LogLine]) -> list[LogLine]:
@@ -118,7 +126,7 @@ class _Reader:
         """Whole lines written since the last call, through rotations."""
         rows: list[bytes] = []
         if self._file is None:
-            self._file = _open(self._path)
+            self._file = self._first()
         while self._file is not None:
             *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
             rows += whole
@@ -131,6 +139,16 @@ class _Reader:
             self._file.close()
             self._file = successor
         return [self._line(row) for row in rows]
+
+    def _first(self) -> BinaryIO | None:
+        """The file to begin with where there was none: the oldest, as some may have been rotated away by now."""
+        files = [file for number in range(_OLDEST, -1, -1) if (file := _open(rotated(self._path, number)))]
+        return _keep(files, 0)
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        if self._file is not None:
+            self._file.close()
 
     def _successor(self, mine: os.stat_result) -> BinaryIO | None:
         """The file that came after ours, if ours was rotated away; None while ours is the current one."""

@@ -36,7 +36,7 @@ class Stopwatch:
 
     def note(self, status: ServiceStatus, seconds: float) -> None:
         """A node stands like this, so many seconds after the start began."""
-        seen = self._seen.setdefault(status.name, {})
+        seen, seconds = self._seen.setdefault(status.name, {}), round(seconds, 6)
         if status.state is State.STARTING:
             seen.setdefault("started", seconds)
         elif status.state in ALIVE | {State.COMPLETED}:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from homeport.errors import HomeportError
 from homeport.tracking.backend_store import BackendStore, Connection, parse, rows
+from homeport.tracking.refusal import refusal
 
 # mlflow 3.17.2, store/tracking/dbmodels/initial_models.py: what is there before the first revision is noted down
 _INITIAL_TABLES = frozenset({"experiments", "runs", "tags", "metrics", "params"})
@@ -96,10 +97,15 @@ def state(store: BackendStore, connection: Connection) -> State:
     """What the database behind the connection holds.
 
     Raises:
-        HomeportError: SCHEMA_UNREADABLE when several revisions are noted down.
+        HomeportError: SCHEMA_UNREADABLE when several revisions are noted down, DATABASE_* when it cannot be asked.
     """
-    tables = frozenset(str(name) for (name,) in rows(connection, _TABLES[store.dialect]))
-    return State(revision(connection) if "alembic_version" in tables else None, tables)
+    try:
+        tables = frozenset(str(name) for (name,) in rows(connection, _TABLES[store.dialect]))
+        return State(revision(connection) if "alembic_version" in tables else None, tables)
+    except HomeportError:
+        raise
+    except Exception as error:  # each driver has classes of its own
+        raise refusal(error, store) from error
 
 
 def revision(connection: Connection) -> str | None:

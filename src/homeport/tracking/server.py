@@ -146,7 +146,7 @@ def _launch_job_runner(config: ServerConfig) -> None:
     from mlflow.server.jobs.utils import _check_requirements, _launch_job_execution_runner
 
     _check_requirements(config.backend_store_uri)
-    storage = tempfile.mkdtemp(prefix="homeport-jobs-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)  # noqa: PTH112, S108 - the queue is upstream's scratch data, in memory as upstream keeps it
+    storage = tempfile.mkdtemp(prefix="homeport-jobs-")
     os.environ["_MLFLOW_HUEY_STORAGE_PATH"] = storage
     uri = f"http://{config.host}:{config.port}"
     env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_GATEWAY_URI": os.environ.get("MLFLOW_GATEWAY_URI", uri)}

@@ -16,7 +16,7 @@ _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 * 2**30  # bytes
 
 
-def _make_room() -> Path:
+def make_room() -> Path:
     """A directory in memory where there is enough of it: a disk's fsync is not what is tested."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH
     return Path(tempfile.mkdtemp(prefix="homeport-test-", dir=_MEMORY if in_memory else None))
@@ -25,7 +25,7 @@ def _make_room() -> Path:
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
     """The data directory of a database that was made and stopped."""
-    room = _make_room()
+    room = make_room()
     server = Server(room / "data", room)
     try:
         server.start().stop()
@@ -38,7 +38,7 @@ def template() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def running(template: Path) -> Iterator[Server]:
     """A server that is only asked, never changed or stopped."""
-    room = _make_room()
+    room = make_room()
     try:
         copy(template, room / "data")
         with serving(room / "data", room) as server:
@@ -50,7 +50,7 @@ def running(template: Path) -> Iterator[Server]:
 @pytest.fixture
 def new() -> Iterator[Callable[..., Server]]:
     """Makes servers over directories that are not there yet."""
-    room = _make_room()
+    room = make_room()
     servers: list[Server] = []
 
     def make(below: str = "data", **env: str) -> Server:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import time
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from homeport.errors import HomeportError
 from homeport.objectstore.bucket import BucketConfig, provide
 from homeport.objectstore.client import Destination, destination
+from homeport.objectstore.refusal import is_warming_up
+from homeport.objectstore.refusal import refusal as refused
 from tests.unit.database.programs import eventually
 from tests.unit.objectstore.store import ACCESS, SECRET, Store, answering
 
@@ -132,8 +136,18 @@ def test_other_bytes_than_were_put_are_corruption() -> None:
         assert refusal(endpoint).code == "OBJECTSTORE_CORRUPTS"
 
 
-def test_a_host_that_does_not_exist_fails_at_once() -> None:
-    assert refusal("http://homeport.invalid:1", timeout=600.0).code == "OBJECTSTORE_UNKNOWN_HOST"
+def lookup_failed(number: int) -> EndpointConnectionError:
+    return EndpointConnectionError(endpoint_url="http://store:1", error=socket.gaierror(number, "lookup"))
+
+
+def test_a_host_that_does_not_exist_is_not_waited_for() -> None:
+    error = lookup_failed(socket.EAI_NONAME)
+    assert not is_warming_up(error)
+    assert refused(error, Destination("mlflow"), "http://store:1").code == "OBJECTSTORE_UNKNOWN_HOST"
+
+
+def test_a_look_up_that_failed_for_now_is_waited_for() -> None:
+    assert is_warming_up(lookup_failed(socket.EAI_AGAIN))
 
 
 def test_plain_http_behind_https_is_said(running: Store) -> None:

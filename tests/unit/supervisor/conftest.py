@@ -44,7 +44,7 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
     before = _descriptors()
     yield
     wait_until(lambda: not mentioning(tmp_path), 15.0)
-    assert not [path for path in tmp_path.rglob("*.sock")], "a socket is left"
+    assert not list(tmp_path.rglob("*.sock")), "a socket is left"
     wait_until(lambda: len(_descriptors()) <= len(before), 5.0)
 
 
@@ -52,11 +52,12 @@ def mentioning(path: Path) -> list[int]:
     """Living processes but this one that have a path in their environment or command line."""
     wanted = os.fsencode(path)
     found = []
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            text = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+            text = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
         except OSError:
             continue
+        pid = int(process.name)
         if wanted in text and pid != os.getpid() and identity.alive(pid):
             found.append(pid)
     return found
@@ -65,9 +66,9 @@ def mentioning(path: Path) -> list[int]:
 def _descriptors() -> list[str]:
     """Sockets, pipes and process descriptors this process has open."""
     links = []
-    for name in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            link = os.readlink(f"/proc/self/fd/{name}")
+            link = str(descriptor.readlink())
         except OSError:
             continue
         if link.startswith(("socket:", "pipe:", "anon_inode:[pidfd]")):

@@ -139,7 +139,7 @@ def test_no_child_holds_the_wardens_pipe_or_the_lock(home: Home) -> None:
     with keeping(home, "platform") as client:
         ready(client)
         for pid in identity.marked(f"HOMEPORT_REASON_FILE={home.reasons}/"):
-            links = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+            links = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
             assert not [link for link in links if str(home.run) in link], links
             assert not [link for link in links if link.startswith("socket:") and pid not in _listeners(client)], links
         list(client.stop())

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 
 from homeport.errors import HomeportError
+from homeport.model.graph import Node
 from homeport.model.service import COMPLETED, HEALTHY, STARTED
 from homeport.supervisor.engine import Engine
 from homeport.supervisor.layout import Home
 from homeport.supervisor.state import State
 from tests.unit.supervisor.world import NO, Play, World, in_order, job, service
 
-CHAIN = [
+CHAIN: list[Node] = [
     service("database"),
     service("objectstore"),
     job("migrate", {"database": HEALTHY}, owner="tracking"),
@@ -40,7 +41,7 @@ def refused(world: World, timeout: float | None = None) -> HomeportError:
 
     world.play(scenario)
     assert world.alive() == [], "a failed start leaves nothing running"
-    assert world.roll.closed
+    assert world.roll.entries == ()
     return caught[0]
 
 
@@ -69,7 +70,6 @@ def test_everything_stops_after_whoever_needs_it(home: Home) -> None:
     assert world.when("SIGTERM database") == world.when("SIGTERM objectstore") == stopped
     assert world.alive() == []
     assert world.states("migrate")[-1] == "completed"
-    assert world.roll.closed
     assert world.roll.entries == ()
 
 
@@ -94,7 +94,7 @@ def test_a_second_request_kills_at_once(home: Home) -> None:
 
 
 def test_a_failed_job_fails_the_start_and_blocks_whoever_needs_it(home: Home) -> None:
-    nodes = [*CHAIN, service("serving", {"tracking": HEALTHY})]
+    nodes: list[Node] = [*CHAIN, service("serving", {"tracking": HEALTHY})]
     world = World(home, nodes, {"migrate": [Play(ends=1.0, code=3, says=b"one\ntwo\nno such table\n")]})
     error = refused(world)
     assert (error.code, error.what) == ("MIGRATE_EXITED", "migrate failed (exit 3)")
@@ -114,14 +114,14 @@ def test_a_job_that_was_killed_says_so(home: Home) -> None:
 
 
 def test_a_job_is_run_again_as_often_as_it_may(home: Home) -> None:
-    nodes = [service("database"), job("migrate", {"database": HEALTHY}, owner="database", retries=2)]
+    nodes: list[Node] = [service("database"), job("migrate", {"database": HEALTHY}, owner="database", retries=2)]
     world = World(home, nodes, {"migrate": [Play(ends=1.0, code=1), Play(ends=1.0, code=1), Play(ends=1.0)]}).play(up)
     assert world.states("migrate").count("running") == 3
     assert world.states("migrate")[-1] == "completed"
 
 
 def test_a_job_that_hangs_is_ended_after_its_timeout(home: Home) -> None:
-    nodes = [service("database"), job("migrate", owner="database", timeout=30.0)]
+    nodes: list[Node] = [service("database"), job("migrate", owner="database", timeout=30.0)]
     error = refused(world := World(home, nodes, {"migrate": [Play(ends=None)]}))
     assert (error.code, error.what) == ("MIGRATE_UNFINISHED", "migrate did not finish in 30 s")
     assert world.when("SIGTERM migrate") == 30.0

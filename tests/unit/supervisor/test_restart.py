@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_a_service_that_crashes_comes_back_after_growing_pauses(home: Home) -> N
     world = World(home, [service("a")], {"a": [crash] * 9 + [Play()]})
     assert after(world, 300.0) == {"a": State.HEALTHY}
     times = spawns(world)
-    pauses = [round(later - earlier - 1.0, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [round(later - earlier - 1.0, 3) for earlier, later in pairwise(times)]
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0]
 
 

@@ -31,7 +31,7 @@ _BLUR = 1e-6
 PROBE = Probe(ExecProbe(("ask",)))
 
 
-class _Instant(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  # chosen per platform at run time
+class _Instant(selectors.DefaultSelector):
     """Never waits: moves the loop's clock instead."""
 
     loop: VirtualLoop
@@ -147,7 +147,6 @@ class Roll:
     """A register without a warden."""
 
     entries: tuple[Entry, ...] = ()
-    closed: bool = False
 
     def open(self) -> None:
         pass
@@ -159,7 +158,7 @@ class Roll:
         self.entries = tuple(entry for entry in self.entries if entry.pgid != pgid)
 
     def close(self) -> None:
-        self.closed = True
+        pass
 
 
 @dataclass
