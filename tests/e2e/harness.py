@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psutil
 
@@ -126,6 +129,87 @@ class Homeport:
             )  # fmt: skip
 
 
+_LOOP = """
+import sys
+from pathlib import Path
+from mlflow import MlflowClient
+acknowledged, stop = open(sys.argv[1], "w", buffering=1), Path(sys.argv[2])
+client, step = MlflowClient(), 0
+run_id = client.create_run("0").info.run_id
+print(run_id, file=acknowledged)
+while not stop.exists():
+    client.log_metric(run_id, "m", step / 2, step=step)
+    print(step, file=acknowledged)
+    step += 1
+"""
+
+
+class MetricLoop:
+    """An MLflow client, in a process of its own, that logs step after step and notes each one it got an answer for.
+
+    What it cannot log at once it tries again as MLflow's client does by itself; when that gives up, the loop fails.
+    """
+
+    def __init__(self, platform: Homeport, directory: Path) -> None:
+        self._uri = platform.tracking_uri
+        self._file, self._stop = directory / "acknowledged", directory / "stop"
+        environ = {**platform.env(), "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", _LOOP, str(self._file), str(self._stop)],
+            env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        self.goes_on()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def acknowledged(self) -> list[int]:
+        """The steps whose call returned; the last line may be in the middle of being written."""
+        whole = self._file.read_text().rpartition("\n")[0] if self._file.exists() else ""
+        return [int(step) for step in whole.splitlines()[1:]]
+
+    def goes_on(self, steps: int = 20) -> None:
+        """Wait for so many more acknowledged steps."""
+        before = len(self.acknowledged())
+
+        def more() -> bool:
+            assert self._process.poll() is None, "the client gave up"
+            return len(self.acknowledged()) >= before + steps
+
+        eventually(more, 180, f"{steps} more steps acknowledged")
+
+    def end(self) -> None:
+        """Let it finish its last step; its every call must have succeeded, with its own retries."""
+        self._stop.touch()
+        said = self._process.communicate(timeout=180)[1]
+        assert self._process.returncode == 0, said
+
+    def assert_nothing_lost(self) -> None:
+        """Every acknowledged step is in the metric's history, and none is there twice."""
+        run_id = self._file.read_text().splitlines()[0]
+        path = f"/api/2.0/mlflow/metrics/get-history?run_id={run_id}&metric_key=m"
+        with urlopen(self._uri + path, timeout=60) as answer:
+            history = Counter(int(metric.get("step", 0)) for metric in json.load(answer)["metrics"])
+        assert not set(self.acknowledged()) - set(history)
+        assert set(history.values()) == {1}
+
+
+def ready(uri: str) -> dict[str, Any]:
+    """What `/ready` answers, whatever its status is."""
+    try:
+        with urlopen(f"{uri}/ready", timeout=30) as answer:
+            found = json.load(answer)
+    except HTTPError as error:
+        with error:
+            found = json.load(error)
+    assert isinstance(found, dict)
+    return found
+
+
 @dataclass(frozen=True)
 class Leaks:
     """What is there now: processes by (pid, start) and command line, sockets and temporary files of ours."""
@@ -150,7 +234,9 @@ def leaks() -> Leaks:
                 if process.status() != psutil.STATUS_ZOMBIE:
                     # A service is known by its home in this variable, whatever its command line says.
                     mark = process.environ().get("HOMEPORT_REASON_FILE", "")
-                    found.add((process.pid, process.create_time(), " ".join([*process.cmdline(), mark]).strip()))
+                    # PostgreSQL's sessions overwrite both; they work in their cluster for as long as they live.
+                    told = [*process.cmdline(), mark, process.cwd()]
+                    found.add((process.pid, process.create_time(), " ".join(told).strip()))
         except psutil.Error:
             continue
     temporary = {str(path) for base in ("/tmp", "/dev/shm") for path in Path(base).glob("*homeport*/*")}

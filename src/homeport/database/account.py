@@ -149,6 +149,7 @@ def _make_reachable(account: Account, reach: Sequence[Path], works: Callable[[],
 
 
 def _switch(account: Account) -> None:
+    parent_death = capability.parent_death_signal()
     os.setgroups([account.gid])
     if sys.platform == "linux":
         # The saved id stays root's until exec gives it up: with it the permitted capabilities stay, and a failure can
@@ -158,6 +159,7 @@ def _switch(account: Account) -> None:
     else:
         os.setgid(account.gid)
         os.setuid(account.uid)
+    capability.set_parent_death_signal(parent_death)
 
 
 def _switch_back(groups: list[int]) -> None:

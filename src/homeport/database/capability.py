@@ -1,6 +1,6 @@
 """Linux capabilities, as far as one is needed: use a single one, or hand it on to the programs this process starts.
 
-Reference: capabilities(7), kernel interface version 3. Refuses to know why somebody needs one.
+Reference: capabilities(7), kernel interface version 3; prctl(2). Refuses to know why somebody needs one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 _VERSION_3 = 0x20080522
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 27, 28, 1 << 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 
@@ -73,6 +74,21 @@ def hand_on(one: Capability) -> None:
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _write(1 << one, 1 << one)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, int(one))
+
+
+def parent_death_signal() -> int:
+    """The signal this process gets when its parent dies; 0: none."""
+    if sys.platform != "linux":
+        return 0
+    found = ctypes.c_int()
+    _call(_libc().prctl(ctypes.c_int(_PR_GET_PDEATHSIG), ctypes.byref(found), 0, 0, 0), "prctl")
+    return found.value
+
+
+def set_parent_death_signal(sig: int) -> None:
+    """Have this process get `sig` when its parent dies. The kernel forgets it whenever the user changes."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, sig)
 
 
 def _get_securebits() -> int:

@@ -33,12 +33,14 @@ def prepare(data: Path) -> None:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise full(data, _SPACE_TO_RUN) from error
+        read_only = error.errno == errno.EROFS
+        mend = "mount its file system writable" if read_only else f"sudo chown -R {os.geteuid()} '{data}'"
         raise HomeportError(
             code="DATABASE_NOT_WRITABLE",
             what="the database's directory cannot be written",
             evidence=(("directory", str(data)), ("error", error.strerror or str(error))),
             why="it belongs to another user, is no directory, or its file system is read-only",
-            fix=f"sudo chown -R {os.geteuid()} '{data}', or keep the data elsewhere: HOMEPORT_HOME",
+            fix=f"{mend}, or keep the data elsewhere: HOMEPORT_HOME",
         ) from error
 
 

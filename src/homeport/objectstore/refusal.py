@@ -133,6 +133,12 @@ _BY_TYPE: tuple[tuple[type[Exception], _Row], ...] = (
     (RecursionError, _REDIRECTS),
     (ValueError, _ENDPOINT),
 )
+_WRITE_FAILED = _Row(
+    "OBJECTSTORE_WRITE_FAILED",
+    "the object store could not write into {place}",
+    "its disk is full or read-only (stores tell that to their log only), or it is broken",
+    "look at the store's log (homeport logs objectstore), and free space where it keeps its data",
+)
 
 
 def is_missing(error: boto.ClientError) -> bool:
@@ -176,7 +182,8 @@ def _row(error: Exception) -> _Row:
     if isinstance(error, boto.ClientError):
         if _is_full(error):
             return _FULL
-        return _BY_CODE.get(_code(error), _FAILED)
+        failed = _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and error.operation_name == "PutObject"
+        return _BY_CODE.get(_code(error), _WRITE_FAILED if failed else _FAILED)
     for kinds, row in _BY_TYPE:
         if isinstance(error, kinds):
             return row

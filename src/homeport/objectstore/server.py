@@ -25,6 +25,7 @@ from homeport.errors import ExitCode, HomeportError
 _PART_BUFFER, _PART_BUFFER_TOTAL, _READ_BUFFER = "64Mi", "256Mi", "1Mi"
 _HALF = ".rclone_temp_"  # rclone 1.75 reserves the prefix for uploads in progress and hides it from listings
 _LONGEST_SWEEP = 1.0  # seconds
+_LEAST_SPACE = 16 * 2**20  # bytes; below that nothing worth a start can be put
 _LONGEST_HEADER = 16384  # bytes; the default of 4096 refuses requests with a session token and a long key
 
 
@@ -93,6 +94,9 @@ def command(binary: Path, config: StoreConfig) -> list[str]:
         # An ETag that is a hash costs one read of the whole file whenever its directory entry is not cached: 1.6 s a
         # GB for a mere HEAD or listing (measured, 1.75.2). Clients compare sizes; parts of an upload keep theirs.
         "--etag-hash=",
+        # By default a bucket whose directory is gone looks well for five minutes. Reading a folder of 10 000 entries
+        # again costs 0.15 s (measured, 1.75.2).
+        "--dir-cache-time=5s",
         "--no-cleanup",  # else the last object's folder goes with it, and the bucket is such a folder
         f"--multipart-streaming-buffer-limit={_PART_BUFFER}",
         f"--multipart-streaming-buffer-total={_PART_BUFFER_TOTAL}",
@@ -118,16 +122,29 @@ def prepare(data: Path) -> None:
     """Make the data directory when it is missing and hold it for this process and what it becomes.
 
     Raises:
-        HomeportError: OBJECTSTORE_DATA_UNUSABLE, OBJECTSTORE_IN_USE.
+        HomeportError: OBJECTSTORE_DATA_UNUSABLE, OBJECTSTORE_FULL or OBJECTSTORE_IN_USE.
     """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = data / f".homeport-probe-{os.getpid()}"
         probe.write_bytes(b"probe")
         probe.unlink()
+        free = shutil.disk_usage(data).free
         held = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise _unusable(data, error) from error
+    if free < _LEAST_SPACE:
+        raise HomeportError(
+            code="OBJECTSTORE_FULL",
+            what="the object store's disk is full",
+            evidence=(
+                ("directory", str(data)),
+                ("needed", f"{_LEAST_SPACE // 2**20} MiB"),
+                ("found", f"{free // 2**20} MiB"),
+            ),
+            why="no artifact could be put",
+            fix="free space on that disk, or keep the data on another one: HOMEPORT_HOME",
+        )
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

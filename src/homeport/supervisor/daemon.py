@@ -27,7 +27,6 @@ from homeport.supervisor.lock import Lock
 from homeport.supervisor.recovery import recover
 from homeport.supervisor.register import Register
 
-
 _HEARING = 2.0
 
 

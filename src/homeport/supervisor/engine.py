@@ -223,7 +223,7 @@ class Engine:
         reason = self.home.reason(node.name)
         reason.unlink(missing_ok=True)
         self._logs[node.name].recent.clear()
-        self._emptied(node.name).mkdir(parents=True, mode=0o700)
+        self._emptied(node.name).mkdir(parents=True, exist_ok=True, mode=0o700)
         launch = Launch(
             argv=command(node, self.target),
             env=environment(node, self.target, self.home, self._caller),

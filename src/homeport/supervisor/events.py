@@ -35,8 +35,9 @@ class Recovered:
 
     def as_dict(self) -> dict[str, object]:
         """The event for a script."""
-        count = f"{self.stopped} process{'' if self.stopped == 1 else 'es'}"
-        text = f"recovered: stopped {count} left by a Homeport that was killed (pid {self.pid})"
+        count = f"stopped {self.stopped} process{'' if self.stopped == 1 else 'es'} it left"
+        done = count if self.stopped else "nothing of it was left running"
+        text = f"recovered: the Homeport before this one was killed (pid {self.pid}); {done}"
         row = {"event": "recovered", "at": iso(self.at), "pid": self.pid}
         return row | {"services": list(self.services), "stopped": self.stopped, "text": text}
 
@@ -88,7 +89,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Failed:
-    """The start failed and everything it started is stopped, or a running service gave up for good."""
+    """The start failed; everything it started is stopped. A service that gives up later is a `Changed` to failed."""
 
     at: float
     error: HomeportError

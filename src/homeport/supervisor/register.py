@@ -91,6 +91,8 @@ class Register:
         """
         lock = _locked(self._home)
         read, write = os.pipe()
+        # The warden ignores these, and until it has come so far they wait: a blocked signal is inherited.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         try:
             self._warden = subprocess.Popen(
                 (sys.executable, "-I", "-S", str(_PROGRAM), str(read), marker(self._home), str(self._home.socket)),
@@ -106,6 +108,7 @@ class Register:
             os.close(write)
             raise _not_started(error) from error
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(read)
             os.close(lock)
         self._pipe = write

@@ -9,10 +9,13 @@ from homeport.supervisor.events import iso
 from homeport.supervisor.state import State
 
 _HEALTH = {
-    State.HEALTHY: "healthy",
-    State.UNHEALTHY: "unhealthy",
+    State.PENDING: "starting",
     State.STARTING: "starting",
     State.RUNNING: "starting",
+    State.HEALTHY: "healthy",
+    State.UNHEALTHY: "unhealthy",
+    State.BACKOFF: "unhealthy",
+    State.FAILED: "unhealthy",
 }
 
 

@@ -7,43 +7,21 @@ engine as `Works`. Every change of state goes through `move`, which asks the tab
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from homeport.errors import HomeportError
 from homeport.model.graph import Node
 from homeport.model.service import Condition, Job, Probe, Restart, Service
-from homeport.supervisor import backoff
-from homeport.supervisor.failures import Failure, Witness, unexpected
-from homeport.supervisor.probes import Answer, describe
+from homeport.supervisor import backoff, health
+from homeport.supervisor.failures import Failure, unexpected
+from homeport.supervisor.files import disk_error
 from homeport.supervisor.process import NotStartedError, Process
 from homeport.supervisor.state import FINAL, Cause, State, apply, holds
 from homeport.supervisor.status import ServiceStatus
 from homeport.supervisor.termination import terminate
 
-
-class Works(Protocol):
-    """What a unit needs from the engine."""
-
-    def unit(self, name: str) -> Unit:
-        """The unit of a node."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-
-    def chance(self) -> float:
-        """From 0 to 1."""
-
-    def changed(self, unit: Unit) -> None:
-        """A unit is in another state."""
-
-    def witness(self, unit: Unit) -> Witness:
-        """What is known of a unit from outside."""
-
-    async def start(self, unit: Unit) -> Process:
-        """Start a unit's process."""
-
-    async def ask(self, service: Service) -> Answer:
-        """Ask a service whether it is healthy."""
+if TYPE_CHECKING:
+    from homeport.supervisor.works import Works
 
 
 class Unit:
@@ -104,6 +82,7 @@ class Unit:
     def begin(self) -> None:
         """Start living, again if it had ended."""
         self.failure = self.culprit = None
+        self._backoff = backoff.Backoff()
         self.move(Cause.BEGIN)
         self._life = asyncio.get_running_loop().create_task(self._live(), name=f"unit-{self.node.name}")
 
@@ -220,9 +199,9 @@ class Unit:
         if isinstance(process, Failure):
             return process, None
         if service.probe is None:
-            self._healthy()
+            self.thrived()
         running = asyncio.create_task(process.wait())
-        watching = asyncio.create_task(self._watch(service))
+        watching = asyncio.create_task(health.watch(service, self._works.ask, self))
         try:
             await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done() and service.probe:
@@ -244,44 +223,32 @@ class Unit:
             self.process = await self._works.start(self)
         except NotStartedError as error:
             return self._works.witness(self).not_started(error.program, error.reason)
+        except OSError as error:
+            return Failure(disk_error(error, f"{self.node.name} could not be started"), "not started")
+        except HomeportError as error:
+            return Failure(error, "not started")
         self.move(Cause.SPAWNED)
         return self.process
 
-    async def _watch(self, service: Service) -> None:
-        """Ask until the first pass, then for ever; returns only when the first pass did not come in time."""
-        probe = service.probe
-        if probe is None:
-            await asyncio.Event().wait()
-            return
-        deadline = _time() + probe.start_timeout
-        while not (answer := await self._ask(service, min(probe.timeout, deadline - _time()))).passed:
-            late = _time() >= deadline
-            if not (late and self.last_probe):  # the last one was cut short: what the one before said is worth more
-                self.last_probe = self.detail = answer.text
-            if late:
-                return
-            await asyncio.sleep(max(0.0, min(probe.start_interval, deadline - _time())))
-        self._healthy()
+    # What its probe says; see health.Patient.
+
+    def passed(self) -> None:
+        """A check passed."""
+        if self._calm_since is None:
+            self.thrived()
         self.move(Cause.PASSED)
-        failures = 0
-        while True:
-            await asyncio.sleep(probe.interval)
-            answer = await self._ask(service, probe.timeout)
-            failures = 0 if answer.passed else failures + 1
-            if answer.passed:
-                self.move(Cause.PASSED)
-            elif failures >= probe.failures:
-                self.last_probe = answer.text
-                self.move(Cause.FAILING, answer.text)
 
-    async def _ask(self, service: Service, patience: float) -> Answer:
-        try:
-            async with asyncio.timeout(patience):
-                return await self._works.ask(service)
-        except TimeoutError:
-            return Answer(passed=False, text=f"{describe(service)} -> no answer in {max(patience, 0.0):.3g} s")
+    def missed(self, text: str) -> None:
+        """A check failed before the first one passed."""
+        self.last_probe = self.detail = text
 
-    def _healthy(self) -> None:
+    def ailing(self, text: str) -> None:
+        """So many checks failed in a row that it is unhealthy."""
+        self.last_probe = text
+        self.move(Cause.FAILING, text)
+
+    def thrived(self) -> None:
+        """It came up; from now on it is started again and again."""
         self._came_up = True
         self._calm_since = _time()
 

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from homeport.errors import HomeportError
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", None})
+# Where the platform's own database is: on this machine, or the service of that name.
+_OURS = frozenset({"127.0.0.1", "::1", "localhost", "database", None})
 
 
 class Place(Protocol):
@@ -145,7 +146,7 @@ def refusal(error: Exception, place: Place) -> HomeportError:
     """The error a person reads for what a driver raised."""
     row = _find(str(error))
     why, fix = row.why, row.fix
-    if row.code == "DATABASE_PASSWORD_REFUSED" and place.host in _LOOPBACK:
+    if row.code == "DATABASE_PASSWORD_REFUSED" and place.host in _OURS:
         why = "data/database was created with another password"
         fix = "restore secrets/database-password, or start over: homeport down --volumes"
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]

@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from homeport.database import account as accounts
 from homeport.database.account import Account
 from homeport.errors import HomeportError
+from tests.unit.database.programs import eventually, over
 from tests.unit.database.server import Server
 
 IS_ROOT = os.geteuid() == 0
@@ -40,6 +42,9 @@ def capabilities(pid: int) -> int:
     return int(found[1], 16)
 
 
+OWN = capabilities(os.getpid())  # what an ordinary user's programs inherit: nearly always nothing
+
+
 def user(server: Server) -> int:
     return int(psutil.Process(server.programs[-1].pid).uids().effective)
 
@@ -55,14 +60,14 @@ def closed(new: Callable[..., Server]) -> Server:
 def test_data_below_a_directory_closed_to_others_is_served(closed: Server) -> None:
     program = closed.start()
     assert closed.ask("SELECT 1") == [(1,)]
-    assert capabilities(program.pid) == (DAC_READ_SEARCH if IS_ROOT else 0)
+    assert capabilities(program.pid) == (DAC_READ_SEARCH if IS_ROOT else OWN)
     assert user(closed) == closed.cluster.stat().st_uid
 
 
 def test_with_the_capabilities_of_a_container_it_is_served_too(closed: Server) -> None:
     program = closed.start(*only(DOCKER))
     assert closed.ask("SELECT 1") == [(1,)]
-    assert capabilities(program.pid) == (DAC_OVERRIDE if IS_ROOT else 0)
+    assert capabilities(program.pid) == (DAC_OVERRIDE if IS_ROOT else OWN)
 
 
 def test_without_any_capability_for_it_the_closed_directory_is_named(closed: Server) -> None:
@@ -93,8 +98,8 @@ def test_data_everybody_can_reach_needs_no_capability_of_its_own(server: Server,
     shutil.move(server.data, reachable / "data")
     moved = Server(reachable / "data", server.room)
     server.programs.append(program := moved.start())
-    needed = DAC_READ_SEARCH if IS_ROOT and not others_reach_the_programs() else 0
-    assert capabilities(program.pid) == needed
+    by_root = 0 if others_reach_the_programs() else DAC_READ_SEARCH
+    assert capabilities(program.pid) == (by_root if IS_ROOT else OWN)
     program.end()
 
 
@@ -125,6 +130,16 @@ def test_a_cluster_of_an_ordinary_user_stays_theirs(tmp_path: Path) -> None:
         return
     os.chown(tmp_path, 54321, 54321)
     assert accounts.choose(tmp_path) == Account("54321", 54321, 54321, is_service=False)
+
+
+def test_a_server_that_is_to_die_with_its_parent_does(server: Server) -> None:
+    # The kernel forgets the wish when the user changes.
+    parent = "import subprocess, sys; subprocess.run(['setpriv', '--pdeathsig', 'INT', *sys.argv[1:]])"
+    program = server.start(sys.executable, "-c", parent)
+    (child,) = psutil.Process(program.pid).children()
+    assert child.name() == "postgres"
+    program.kill()
+    eventually(lambda: over(child))
 
 
 def test_a_failure_as_the_account_can_be_told_as_root(tmp_path: Path) -> None:

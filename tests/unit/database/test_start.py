@@ -95,6 +95,12 @@ def test_an_acknowledged_write_is_on_disk(running: Server) -> None:
         assert running.ask(f"SHOW {setting}") == [("on",)]
 
 
+def test_a_killed_server_leaves_no_shared_memory_file_outside_its_directory(running: Server) -> None:
+    maps = Path(f"/proc/{running.programs[0].pid}/maps").read_text()
+    assert "/dev/shm/PostgreSQL." not in maps
+    assert "/cluster/pg_dynshmem/" in maps
+
+
 def test_what_a_user_adds_to_postgresql_conf_wins(server: Server) -> None:
     with (server.cluster / "postgresql.conf").open("a") as conf:
         conf.write("work_mem = 123MB\nmax_connections = 33\n")

@@ -131,6 +131,13 @@ def test_a_full_disk_is_said_at_once(answer: tuple[int, str, str]) -> None:
         assert refusal(endpoint, timeout=600.0).code == "OBJECTSTORE_FULL"
 
 
+def test_a_store_that_fails_at_every_write_says_that_its_disk_may_be_full() -> None:
+    with answering(answers("", 200), answers("InternalError", 500, "Internal Error")) as endpoint:
+        error = refusal(endpoint, timeout=0.0)
+    assert error.code == "OBJECTSTORE_WRITE_FAILED"
+    assert "disk is full" in error.why
+
+
 def test_other_bytes_than_were_put_are_corruption() -> None:
     with answering(answers("other bytes", 200)) as endpoint:
         assert refusal(endpoint).code == "OBJECTSTORE_CORRUPTS"

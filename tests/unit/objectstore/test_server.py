@@ -12,6 +12,8 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from homeport.errors import HomeportError
+from homeport.objectstore import server
 from homeport.objectstore.server import StoreConfig, command, environment, find_binary
 from tests.unit.objectstore.store import ACCESS, SECRET, Store
 
@@ -182,6 +184,14 @@ def test_a_taken_port_names_it(running: Store, store: Store) -> None:
 def test_a_directory_that_cannot_be_written_is_refused(store: Store) -> None:
     store.env["HOMEPORT_DATA"] = "/proc/homeport/data"
     assert store.launch().refused() == "OBJECTSTORE_DATA_UNUSABLE"
+
+
+def test_a_full_disk_says_needed_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_LEAST_SPACE", 2**60)
+    with pytest.raises(HomeportError) as caught:
+        server.prepare(tmp_path)
+    assert caught.value.code == "OBJECTSTORE_FULL"
+    assert dict(caught.value.evidence)["needed"] == f"{2**40} MiB"
 
 
 def test_an_address_beyond_loopback_is_refused(store: Store) -> None:

@@ -105,6 +105,18 @@ def alone() -> Graph:
     return Graph("alone", [shell("a", FOREVER)])
 
 
+def scrubbed() -> Graph:
+    """Leaves a grandchild in a session of its own with an empty environment: only its parent tells whose it is."""
+    escape = "env -i setsid sh -c 'echo $$ > scrubbed.pid; exec sleep 1000' &"
+    return Graph("scrubbed", [shell("a", f"{escape} {FOREVER}")])
+
+
+def orphans() -> Graph:
+    """Leaves a grandchild that ends after its parent."""
+    orphan = "(sh -c 'echo $$ > orphan.pid; exec sleep 0.05' &)"
+    return Graph("orphans", [shell("a", f"{orphan}; {FOREVER}")])
+
+
 def missing() -> Graph:
     """A program that is not there."""
     return Graph("missing", [Service(name="a", title="a", command=("no-such-program",))])
@@ -116,7 +128,8 @@ def taken() -> Graph:
 
 
 _GRAPHS: dict[str, Callable[[], Graph]] = {
-    graph.__name__: graph for graph in (platform, deaf, failing, explaining, crashing, slow, alone, missing, taken)
+    graph.__name__: graph
+    for graph in (platform, deaf, failing, explaining, crashing, slow, alone, orphans, scrubbed, missing, taken)
 }
 
 

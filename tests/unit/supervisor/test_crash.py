@@ -67,9 +67,8 @@ def test_the_next_start_sweeps_what_even_the_warden_could_not(home: Home, eventu
     with keeping(home, "alone") as client:
         first = ready(client)[0]
         assert (first["event"], first["pid"], first["stopped"]) == ("recovered", pid, len(left))
-        assert (
-            first["text"] == f"recovered: stopped {len(left)} processes left by a Homeport that was killed (pid {pid})"
-        )
+        assert f"(pid {pid})" in str(first["text"])
+        assert f"stopped {len(left)} processes" in str(first["text"])
         assert not [one for one in left if identity.alive(one)]
         list(client.stop())
 

@@ -12,7 +12,9 @@ from homeport.model.service import HEALTHY, ExecProbe, Probe
 from homeport.supervisor.backoff import Backoff, again
 from homeport.supervisor.engine import Engine
 from homeport.supervisor.layout import Home
+from homeport.supervisor.process import Process
 from homeport.supervisor.state import State
+from homeport.supervisor.unit import Unit
 from tests.unit.supervisor.world import NO, ON_FAILURE, UNLESS_STOPPED, Play, World, service
 
 
@@ -215,6 +217,29 @@ def test_waiting_for_a_service_that_never_comes_ends_with_what_is_known(home: Ho
             await engine.wait_for("a", None)
         assert (refusal.value.code, refusal.value.exit_code) == ("NOT_READY", 3)
         assert refusal.value.evidence == (("a", "failed: a exited (exit 1)"),)
+        await engine.down()
+
+    world.play(scenario)
+
+
+def test_a_restart_that_the_disk_refuses_is_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(home, [service("a")], {"a": [Play(ends=10.0, code=1), Play()]})
+
+    async def scenario(engine: Engine) -> None:
+        await engine.up()
+        real = engine.start
+        refusals = iter([OSError(28, "No space left on device"), HomeportError("DISK_FULL", "full")])
+
+        async def start(unit: Unit) -> Process:
+            error = next(refusals, None)
+            if error:
+                raise error
+            return await real(unit)
+
+        monkeypatch.setattr(engine, "start", start)
+        await asyncio.sleep(60.0)
+        assert engine.ready
+        assert engine.snapshot()[0].restarts == 3
         await engine.down()
 
     world.play(scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from homeport.errors import HomeportError
 from homeport.tracking import migrate as job
 from homeport.tracking import schema
 from homeport.tracking.backend_store import parse
+from tests.unit.database.conftest import make_room
 from tests.unit.database.programs import Program
 from tests.unit.database.server import PASSWORD, Server
 from tests.unit.tracking.conftest import uri
@@ -92,14 +94,16 @@ def test_a_database_nobody_serves_is_given_up_after_its_time(migrate: Migrate) -
     assert "secret" not in job.said
 
 
-def test_a_database_that_starts_later_is_waited_for(tmp_path: Path, migrate: Migrate) -> None:
-    server = Server(tmp_path / "data", tmp_path)
+def test_a_database_that_starts_later_is_waited_for(migrate: Migrate) -> None:
+    room = make_room()
+    server = Server(room / "data", room)
     waiting = migrate(uri(server, "nothing"))
     try:
         server.start()
         assert waiting.refused() == "DATABASE_MISSING"
     finally:
         server.end()
+        shutil.rmtree(room)
 
 
 def test_a_file_is_created_where_there_was_none(
