@@ -92,7 +92,7 @@ def main() -> int:
 
     pipes = detach.inherited()
     try:
-        from homeport.operations.space import require_space
+        from homeport.space import require_space
         from homeport.stack import build
 
         request = json.load(sys.stdin)
@@ -101,10 +101,13 @@ def main() -> int:
         require_space(home.root)
         graph = build(settings)
         target = LocalTarget(graph, home)
-        urls = {name: f"http://127.0.0.1:{target.address(name)[1]}" for name in _WITH_URL if name in graph}
     except HomeportError as error:
         report(pipes.report_fd, {"event": "failed", "at": iso(time.time()), "error": error.as_dict()})
         return int(error.exit_code)
+
+    def urls() -> dict[str, str]:
+        return {name: f"http://{':'.join(map(str, target.address(name)))}" for name in _WITH_URL if name in graph}
+
     os.chdir(home.root)
     return Daemon(graph, target, home, urls=urls).serve(
         timeout=request["timeout"], owner_fd=pipes.owner_fd, report_fd=pipes.report_fd

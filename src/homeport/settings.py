@@ -144,7 +144,6 @@ class Settings:
         return self.sources.get(name, "default")
 
 
-
 def knobs() -> tuple[Knob, ...]:
     """Every setting, in the order of the reference page."""
     return tuple(item.metadata["knob"].named(item.name) for item in fields(Settings) if "knob" in item.metadata)

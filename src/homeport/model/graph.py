@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from homeport.errors import ExitCode, HomeportError
@@ -9,6 +10,7 @@ from homeport.model.service import Condition, HttpProbe, Job, Port, Service, Tcp
 from homeport.model.values import Bind, Path, Ref, Secret, SecretFile, Value, leaves, secrets_in
 
 Node = Service | Job
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 class Graph:
@@ -85,6 +87,10 @@ def _by_name(nodes: Iterable[Node]) -> Mapping[str, Node]:
     for node in nodes:
         if node.name in found:
             raise _invalid("GRAPH_DUPLICATE", f'two services are called "{node.name}"', "give one of them another name")
+        for name in (node.name, *(volume.name for volume in node.volumes), *(s.name for s in secrets_in(node.env))):
+            # Names become file names, DNS names and Compose services.
+            if not _NAME.fullmatch(name):
+                raise _invalid("GRAPH_NAME", f'"{name}" is no name', "use a-z, 0-9 and hyphens, a letter first")
         found[node.name] = node
     return found
 

@@ -96,7 +96,7 @@ def _provide_patiently(s3: S3Client, config: BucketConfig, deadline: float) -> b
         try:
             created = ensure(s3, config.destination.bucket, _location(config)) or created
             prove(s3, config.destination)
-        except (BotoCoreError, ClientError, RecursionError) as error:
+        except (BotoCoreError, ClientError) as error:
             if not is_warming_up(error) or time.monotonic() + pause > deadline:
                 raise refusal(error, config.destination, config.endpoint, config.timeout) from error
         else:

@@ -97,4 +97,12 @@ def client(
         import urllib3
 
         urllib3.disable_warnings()  # asked for by MLFLOW_S3_IGNORE_TLS; once a request is noise
-    return cast("S3Client", session.create_client("s3", **options))
+    made = cast("S3Client", session.create_client("s3", **options))
+    if endpoint:
+        # A store of one address has no other region: botocore would follow a proxy's redirect to it in a circle.
+        made.meta.events.register("before-call.s3", _forget_regions)
+    return made
+
+
+def _forget_regions(context: dict[str, Any], **_: object) -> None:
+    context.setdefault("s3_redirect", {})["redirected"] = True

@@ -80,7 +80,7 @@ _FULL = _Row(
     "OBJECTSTORE_FULL",
     "the object store has no space left",
     "its disk or its quota is full",
-    "free space where the store keeps its data, for example: homeport gc",
+    "free space where the store keeps its data",
 )
 _NAME = _Row(
     "OBJECTSTORE_UNKNOWN_HOST",
@@ -124,13 +124,13 @@ _FAILED = _Row(
     "its answer is the evidence above",
     "look at the store's log: homeport logs objectstore",
 )
+_REDIRECTING = {301, 302, 307, 308}
 _NO_ANSWER = (boto.ConnectionError, boto.HTTPClientError)
 _BY_TYPE: tuple[tuple[type[Exception], _Row], ...] = (
     (boto.ParamValidationError, _BY_CODE["InvalidBucketName"]),
     (boto.NoCredentialsError, _NO_KEYS),
     (boto.PartialCredentialsError, _NO_KEYS),
     (boto.SSLError, _TLS),
-    (RecursionError, _REDIRECTS),
     (ValueError, _ENDPOINT),
 )
 _WRITE_FAILED = _Row(
@@ -182,6 +182,8 @@ def _row(error: Exception) -> _Row:
     if isinstance(error, boto.ClientError):
         if _is_full(error):
             return _FULL
+        if _status(error) in _REDIRECTING and not _region(error):
+            return _REDIRECTS
         failed = _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and error.operation_name == "PutObject"
         return _BY_CODE.get(_code(error), _WRITE_FAILED if failed else _FAILED)
     for kinds, row in _BY_TYPE:
@@ -211,6 +213,11 @@ def _is_unknown_host(error: Exception) -> bool:
             return cause.errno != socket.EAI_AGAIN
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def _region(error: boto.ClientError) -> str:
+    """The region that AWS names when a bucket is in another one."""
+    return str(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))
 
 
 def _message(error: boto.ClientError) -> str:

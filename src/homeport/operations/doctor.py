@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
 from homeport.errors import HomeportError
-from homeport.operations.space import LEAST_FREE_MIB, free_mib
+from homeport.space import LEAST_FREE_MIB, free_mib
 
 if TYPE_CHECKING:
     from homeport.platform import Platform

@@ -24,6 +24,7 @@ def tracking_migrate(settings: Settings) -> Job:
         owner=NAME,
         env={
             "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),
+            "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
             "HOMEPORT_DATABASE_TIMEOUT": str(settings.patience),
             **_quiet(settings),
         },
@@ -49,6 +50,7 @@ def tracking(settings: Settings, sizing: Sizing) -> Service:
             **_quiet(settings),
             "HOMEPORT_LISTEN_HOST": Bind(part=Part.HOST),
             "HOMEPORT_LISTEN_PORT": Bind(part=Part.PORT),
+            "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
             "HOMEPORT_WORKERS": str(sizing.workers),
             "HOMEPORT_THREADS": str(sizing.threads),
             "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),

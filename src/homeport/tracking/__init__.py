@@ -1,1 +1,1 @@
-"""The tracking front: MLflow's own application, its schema job and an honest readiness. Knows no supervisor and no CLI."""
+"""The tracking front: MLflow's own application, its schema job and an honest readiness; knows no supervisor."""

@@ -5,6 +5,7 @@ A refused connection carries no SQLSTATE (libpq has no result to hold it), so th
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,7 @@ from typing import Protocol
 from homeport.errors import HomeportError
 
 # Where the platform's own database is: on this machine, or the service of that name.
-_OURS = frozenset({"127.0.0.1", "::1", "localhost", "database", None})
+EMBEDDED = "HOMEPORT_DATABASE_EMBEDDED"  # set by who starts us: the database's data and secrets are in the home
 
 
 class Place(Protocol):
@@ -146,7 +147,7 @@ def refusal(error: Exception, place: Place) -> HomeportError:
     """The error a person reads for what a driver raised."""
     row = _find(str(error))
     why, fix = row.why, row.fix
-    if row.code == "DATABASE_PASSWORD_REFUSED" and place.host in _OURS:
+    if row.code == "DATABASE_PASSWORD_REFUSED" and os.environ.get(EMBEDDED) == "true":
         why = "data/database was created with another password"
         fix = "restore secrets/database-password, or start over: homeport down --volumes"
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]

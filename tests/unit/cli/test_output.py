@@ -74,7 +74,9 @@ def test_a_table_is_aligned_and_has_no_trailing_blanks() -> None:
     assert table([("a", "long", ""), ("bbb", "c", "d")], indent="") == ["a    long", "bbb  c     d"]
 
 
-def state(service: str, name: str, owner: str | None = None, detail: str = "", seconds: float = 1.0) -> dict[str, object]:
+def state(
+    service: str, name: str, owner: str | None = None, detail: str = "", seconds: float = 1.0
+) -> dict[str, object]:
     kind = "job" if owner else "service"
     row = {"event": "state", "service": service, "state": name, "kind": kind, "owner": owner or service}
     return {**row, "detail": detail, "seconds": seconds}

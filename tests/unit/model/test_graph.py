@@ -67,6 +67,13 @@ def test_two_services_of_one_name_are_refused() -> None:
     assert refusal(service("a"), service("a")).code == "GRAPH_DUPLICATE"
 
 
+@pytest.mark.parametrize("name", ["", "Web", "../web", "a b", "1st"])
+def test_a_name_that_is_no_file_name_and_no_host_name_is_refused(name: str) -> None:
+    assert refusal(service(name)).code == "GRAPH_NAME"
+    assert refusal(service("a", env={"P": Secret(name)})).code == "GRAPH_NAME"
+    assert refusal(service("a", volumes=(Volume(name, "/d"),))).code == "GRAPH_NAME"
+
+
 def test_a_secret_in_a_command_line_is_refused_even_inside_a_template() -> None:
     error = refusal(service("a", command=("run", Template("--password={p}", p=Secret("pw")))))
     assert error.code == "GRAPH_SECRET_IN_ARGV"

@@ -75,11 +75,19 @@ def test_two_revisions_at_once_are_refused(at_head: str, migrate: Migrate) -> No
 
 
 def test_a_wrong_password_says_what_probably_happened_and_what_mends_it(postgres: Server, migrate: Migrate) -> None:
-    error = migrate(uri(postgres, "mlflow", password="another"), HOMEPORT_DATABASE_TIMEOUT="600").reason()
+    error = migrate(
+        uri(postgres, "mlflow", password="another"), HOMEPORT_DATABASE_TIMEOUT="600", HOMEPORT_DATABASE_EMBEDDED="true"
+    ).reason()
     assert error["code"] == "DATABASE_PASSWORD_REFUSED"
     assert error["why"] == "data/database was created with another password"
     assert error["fix"] == "restore secrets/database-password, or start over: homeport down --volumes"
     assert 'password authentication failed for user "mlflow"' in error["evidence"][0]["text"]
+
+
+def test_a_wrong_password_of_a_database_elsewhere_is_the_settings_matter(postgres: Server, migrate: Migrate) -> None:
+    error = migrate(uri(postgres, "mlflow", password="another"), HOMEPORT_DATABASE_TIMEOUT="600").reason()
+    assert error["code"] == "DATABASE_PASSWORD_REFUSED"
+    assert error["fix"] == "correct MLFLOW_BACKEND_STORE_URI"
 
 
 def test_a_missing_database_names_it(postgres: Server, migrate: Migrate) -> None:
