@@ -26,7 +26,7 @@ INTERNAL = frozenset(
 
 
 def default_home() -> Path:
-    """The user data directory (XDG_DATA_HOME/homeport on Linux); /var/lib/homeport for root without an XDG override."""
+    """The user data directory (XDG_DATA_HOME/homeport on Linux)."""
     from platformdirs import user_data_path
 
     return user_data_path(DEFAULT_HOME_NAME, appauthor=False)

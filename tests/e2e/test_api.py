@@ -49,7 +49,7 @@ def _keeper(platform: Platform) -> psutil.Process:
 def test_a_with_block_is_ready_inside_and_leaves_nothing_running_and_no_warning(home: Path) -> None:
     with homeport.Platform(home=home) as platform:
         assert ready(platform.tracking_uri) == {"ready": True, "problems": []}
-        assert platform.running
+        assert platform.status()["ready"]
         keeper = _keeper(platform)
         below = keeper.children(recursive=True)
     assert not [process for process in (keeper, *below) if process.is_running()]
@@ -62,12 +62,17 @@ def test_a_with_block_is_ready_inside_and_leaves_nothing_running_and_no_warning(
 
 
 def test_an_exception_inside_the_block_is_the_callers_and_the_platform_is_stopped(home: Path) -> None:
-    platform = Platform(home=home)
-    with pytest.raises(ZeroDivisionError), platform:
-        keeper = _keeper(platform)
-        _ = 1 / 0
-    assert not platform.running
-    assert not keeper.is_running()
+    keepers: list[psutil.Process] = []
+
+    def train() -> None:
+        with Platform(home=home) as platform:
+            keepers.append(_keeper(platform))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train()
+    assert not Platform(home=home).running
+    assert not keepers[0].is_running()
 
 
 def test_data_is_kept_from_one_block_to_the_next(home: Path, python: Python) -> None:

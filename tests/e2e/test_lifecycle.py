@@ -187,3 +187,16 @@ def test_up_as_json_is_one_event_a_line_ending_in_ready(new_home: NewHome) -> No
     assert events[-1]["event"] == "ready"
     assert all("event" in event and "at" in event for event in events)
     assert {event["service"] for event in events if event["event"] == "state"} >= {"database", "tracking"}
+
+
+def test_mlflows_job_runner_runs_when_asked_for_and_goes_with_the_platform(new_home: NewHome) -> None:
+    home = new_home(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="true")
+    home.up()
+    keeper = psutil.Process(home.keeper_pid)
+
+    def runners() -> list[psutil.Process]:
+        return [p for p in keeper.children(recursive=True) if "huey" in " ".join(p.cmdline())]
+
+    found = eventually(runners, 60, "the job runner")
+    home.ok("down")
+    assert not [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]

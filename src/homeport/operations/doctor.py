@@ -38,7 +38,7 @@ class Check:
 def examine(platform: Platform) -> list[Check]:
     """Every check, each safe from the others' failures."""
     checks: tuple[Callable[[Platform], Iterator[Check]], ...] = (
-        _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts,
+        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts,
     )  # fmt: skip
     rows: list[Check] = []
     for check in checks:
@@ -50,6 +50,16 @@ def examine(platform: Platform) -> list[Check]:
             name = check.__name__.removeprefix("_")
             rows.append(Check(name, "fail", f"cannot be checked: {error.strerror or error}", "check the permissions"))
     return rows
+
+
+def _user(platform: Platform) -> Iterator[Check]:
+    if os.geteuid() != 0:
+        yield Check("user", "pass", f"uid {os.geteuid()}")
+    elif not platform.settings.embedded_database:
+        yield Check("user", "warn", "root; nothing here needs it", "run Homeport as an ordinary user")
+    else:
+        said = "root; PostgreSQL runs as another user, and can read all files when data or programs are below /root"
+        yield Check("user", "warn", said, "run Homeport as an ordinary user")
 
 
 def _python(_platform: Platform) -> Iterator[Check]:
