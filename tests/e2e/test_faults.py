@@ -154,8 +154,8 @@ def test_what_a_killed_homeport_and_its_killed_warden_left_is_swept_by_the_next_
     assert _alive(rest)
     done = running.run("up", "--detach")
     assert done.returncode == 0, done.stderr
-    assert "recovered: stopped" in done.stderr
-    assert f"pid {keeper.pid}" in done.stderr
+    assert "recovered: " in done.stderr
+    assert f"(pid {keeper.pid})" in done.stderr
     assert not _alive(rest)
     logging.goes_on()
     logging.end()
@@ -203,9 +203,10 @@ def test_a_wrong_database_password_is_refused_with_its_fix_and_the_right_one_fin
 
 
 @contextmanager
-def _process_of(uid: int) -> Iterator[int]:
+def _process_of(owner: os.stat_result) -> Iterator[int]:
     """Some living process of a user."""
-    process = subprocess.Popen(["sleep", "600"], user=uid if os.geteuid() == 0 else None, cwd="/")
+    user, group = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (None, None)
+    process = subprocess.Popen(["sleep", "600"], user=user, group=group, cwd="/")
     try:
         yield process.pid
     finally:
@@ -226,7 +227,7 @@ def test_after_a_machine_was_killed_a_left_behind_postmaster_pid_does_not_stop_t
     cluster = running.home / "data" / "database" / "cluster"
     file = cluster / "postmaster.pid"
     lines = file.read_text().splitlines()
-    with _process_of(cluster.stat().st_uid) as other:
+    with _process_of(cluster.stat()) as other:
         if reused:
             file.write_text("\n".join([str(other), *lines[1:], ""]))
         running.up()
@@ -306,7 +307,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small disk needs root")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "homeport-test", str(place)], check=True)
     yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    subprocess.run(["umount", str(place)], check=True)  # fails while anything is left running there
 
 
 def _fill(file: Path) -> None:
@@ -330,7 +331,7 @@ def _use_up_the_log(uri: str) -> None:
 
 
 def test_a_disk_that_fills_up_loses_nothing_acknowledged_and_space_alone_mends_it(
-    new_home: NewHome, small_disk: Path, tmp_path: Path
+    small_disk: Path, new_home: NewHome, tmp_path: Path
 ) -> None:
     import psycopg2
 

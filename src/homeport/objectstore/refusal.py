@@ -45,6 +45,12 @@ _REGION = _Row(
     "AWS_DEFAULT_REGION is not the bucket's region",
     "set AWS_DEFAULT_REGION to the bucket's region",
 )
+_MISSING = _Row(
+    "BUCKET_MISSING",
+    'there is no bucket "{bucket}"',
+    "it was deleted, or never made",
+    "homeport restart makes it again, empty; put back what was in it from a backup",
+)
 _BY_CODE = {
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
@@ -67,6 +73,9 @@ _BY_CODE = {
         "3 to 63 lower-case letters, digits and hyphens are taken everywhere",
         "choose another name: HOMEPORT_BUCKET or MLFLOW_ARTIFACTS_DESTINATION=s3://NAME",
     ),
+    "404": _MISSING,
+    "NotFound": _MISSING,
+    "NoSuchBucket": _MISSING,
     "BucketAlreadyExists": _FORBIDDEN,
     "AccessDenied": _FORBIDDEN,
     "AllAccessDisabled": _FORBIDDEN,
