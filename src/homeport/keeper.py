@@ -5,6 +5,7 @@ Joins the three that must not know each other: settings and stack, the embedded 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from homeport.errors import HomeportError
@@ -22,6 +24,7 @@ from homeport.supervisor.layout import Home
 Event = Mapping[str, Any]
 _COMMAND = (sys.executable, "-m", "homeport.keeper")
 _GONE = 10.0  # s; after its last event a keeper has only to end
+_started: dict[Path, subprocess.Popen[bytes]] = {}  # by home: whoever stops a keeper in this process buries it, too
 
 
 class Keeper:
@@ -29,7 +32,6 @@ class Keeper:
 
     def __init__(self, settings: Settings, home: Home, client: Client) -> None:
         self._settings, self._home, self._client = settings, home, client
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, attached: bool, timeout: float | None) -> Iterator[dict[str, Any]]:
         """Start a keeper unless one is there, and yield what happens until the platform is ready.
@@ -43,6 +45,7 @@ class Keeper:
         if not self._client.held():
             from homeport.supervisor import detach
 
+            self.wait_until_gone()  # one that was started here before and killed by somebody
             request = json.dumps({"settings": dumps(self._settings), "timeout": timeout}).encode()
             try:
                 started = detach.start(self._home, _COMMAND, owned=attached, given=request)
@@ -50,7 +53,7 @@ class Keeper:
                 if error.code != "HOME_IN_USE":  # another `up` was quicker: follow that one
                     raise
             else:
-                self._process = started.process
+                _started[self._home.root] = started.process
                 yield {"event": "started", "at": _now(), "pid": started.pid}
                 for event in self._client.events(until=None if attached else "ready"):
                     if event["event"] == "failed":
@@ -64,10 +67,17 @@ class Keeper:
 
     def wait_until_gone(self) -> None:
         """Wait for the end of a keeper that this process started and that has said it stops."""
-        if self._process is not None:
+        process = _started.pop(self._home.root, None)
+        if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GONE)
-            self._process = None
+                process.wait(_GONE)
+
+
+@atexit.register
+def _leave_running() -> None:
+    """A keeper outlives whoever started it; `Popen` would warn of that."""
+    for process in _started.values():
+        process.returncode = 0
 
 
 def admin_environ(settings: Settings, home: Home) -> dict[str, str]:

@@ -17,8 +17,8 @@ import pytest
 from homeport.database import account as accounts
 from homeport.database.account import Account
 from homeport.errors import HomeportError
-from tests.unit.database.programs import eventually, over
-from tests.unit.database.server import Server
+from tests.programs.database.programs import eventually, over
+from tests.programs.database.server import Server
 
 IS_ROOT = os.geteuid() == 0
 DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2

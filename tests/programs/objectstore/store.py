@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeport.objectstore.client import client
-from tests.unit.database.programs import Program, eventually, free_port
+from tests.programs.database.programs import Program, eventually, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

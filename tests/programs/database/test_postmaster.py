@@ -13,8 +13,8 @@ import psycopg2
 import pytest
 
 from homeport.database.postmaster import PidFile, Verdict, judge
-from tests.unit.database.programs import eventually
-from tests.unit.database.server import Server
+from tests.programs.database.programs import eventually
+from tests.programs.database.server import Server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 
 from homeport.database.binaries import find_binaries, pg_isready_command
-from tests.unit.database.programs import Program, eventually, free_port
+from tests.programs.database.programs import Program, eventually, free_port
 
 PASSWORD = "p@ss/w:rd 'quoted'"
 

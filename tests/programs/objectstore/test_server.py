@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from homeport.errors import HomeportError
 from homeport.objectstore import server
 from homeport.objectstore.server import StoreConfig, command, environment, find_binary
-from tests.unit.objectstore.store import ACCESS, SECRET, Store
+from tests.programs.objectstore.store import ACCESS, SECRET, Store
 
 MIB = 2**20
 

@@ -15,8 +15,8 @@ import pytest
 
 from homeport.tracking import readiness as module
 from homeport.tracking.readiness import Readiness
-from tests.unit.database.server import Server
-from tests.unit.objectstore.store import ACCESS, SECRET, Store
+from tests.programs.database.server import Server
+from tests.programs.objectstore.store import ACCESS, SECRET, Store
 
 
 def parts(readiness: Readiness) -> list[str]:

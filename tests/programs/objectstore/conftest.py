@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.objectstore.store import Store
+from tests.programs.objectstore.store import Store
 
 
 @pytest.fixture

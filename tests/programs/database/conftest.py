@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.database.server import Server, serving
+from tests.programs.database.server import Server, serving
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 * 2**30  # bytes

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.unit.database.conftest import make_room
-from tests.unit.database.programs import Program
-from tests.unit.database.server import PASSWORD, Server, serving
+from tests.programs.database.conftest import make_room
+from tests.programs.database.programs import Program
+from tests.programs.database.server import PASSWORD, Server, serving
 
 _numbers = itertools.count(1)
 

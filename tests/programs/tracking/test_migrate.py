@@ -15,10 +15,10 @@ from homeport.errors import HomeportError
 from homeport.tracking import migrate as job
 from homeport.tracking import schema
 from homeport.tracking.backend_store import parse
-from tests.unit.database.conftest import make_room
-from tests.unit.database.programs import Program
-from tests.unit.database.server import PASSWORD, Server
-from tests.unit.tracking.conftest import uri
+from tests.programs.database.conftest import make_room
+from tests.programs.database.programs import Program
+from tests.programs.database.server import PASSWORD, Server
+from tests.programs.tracking.conftest import uri
 
 Migrate = Callable[..., Program]
 

@@ -11,8 +11,8 @@ import psutil
 import psycopg2
 import pytest
 
-from tests.unit.database.programs import eventually
-from tests.unit.database.server import PASSWORD, Server
+from tests.programs.database.programs import eventually
+from tests.programs.database.server import PASSWORD, Server
 
 
 def test_an_empty_directory_became_a_database_that_takes_its_password(running: Server) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from homeport import program
 from homeport.errors import HomeportError
-from tests.unit.database.programs import environment
+from tests.programs.database.programs import environment
 
 REFUSE = "raise HomeportError(code='X_REFUSED', what='it was refused', fix='do otherwise', exit_code=2)"
 WAIT = "print('ready', flush=True); import time; time.sleep(60)"

@@ -15,7 +15,7 @@ from homeport.database import cluster as clusters
 from homeport.database.binaries import find_binaries, major_version
 from homeport.database.initialise import Login
 from homeport.errors import HomeportError
-from tests.unit.database.server import Server
+from tests.programs.database.server import Server
 
 
 def evidence(error: dict[str, Any]) -> dict[str, str]:

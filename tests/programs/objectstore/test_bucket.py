@@ -15,8 +15,8 @@ from homeport.objectstore.bucket import BucketConfig, provide
 from homeport.objectstore.client import Destination, destination
 from homeport.objectstore.refusal import is_warming_up
 from homeport.objectstore.refusal import refusal as refused
-from tests.unit.database.programs import eventually
-from tests.unit.objectstore.store import ACCESS, SECRET, Store, answering
+from tests.programs.database.programs import eventually
+from tests.programs.objectstore.store import ACCESS, SECRET, Store, answering
 
 
 def refusal(endpoint: str, timeout: float = 20.0) -> HomeportError:
