@@ -6,6 +6,7 @@ print, and it never supervises anything itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ from homeport.supervisor.client import Client
 from homeport.supervisor.layout import Home
 
 Event = Mapping[str, Any]
+ISOLATED = "# written by homeport up --isolated\n"  # marks a home that --isolated made
 OnEvent = Callable[[Event], None]
 
 
@@ -131,11 +133,14 @@ class Platform:
                 fix="homeport down --volumes",
             )
         for directory in (self._home.run, self._home.data, self._home.logs, self._home.secrets):
-            shutil.rmtree(directory, ignore_errors=False) if directory.is_dir() else None
-        if self.home.is_dir():
-            leftovers = {entry.name for entry in self.home.iterdir()}
-            if leftovers <= {"homeport.toml"} and self.settings.source("home") != "default":
-                shutil.rmtree(self.home)
+            if directory.is_dir():
+                shutil.rmtree(directory)
+        isolated = self.home / "homeport.toml"
+        if isolated.is_file() and isolated.read_text(encoding="utf-8").startswith(ISOLATED):
+            # Homeport chose this home and wrote that file; any other home is the user's, and may be configured.
+            isolated.unlink()
+            with contextlib.suppress(OSError):
+                self.home.rmdir()
 
     def status(self) -> dict[str, Any]:
         """`{"ready": bool, "services": […]}` as `homeport status --json` prints it; not running: ready is False."""

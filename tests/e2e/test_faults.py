@@ -11,11 +11,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 
+from homeport.supervisor.lock import held
 from tests.e2e.harness import Homeport, MetricLoop, eventually, leaks, ready
 
 NewHome = Callable[..., Homeport]
@@ -93,6 +95,10 @@ def _kill_supervision(keeper: psutil.Process, warden: psutil.Process) -> None:
     eventually(lambda: not _alive([keeper, warden]), what="the end of keeper and warden")
 
 
+def _pids(platform: Homeport, besides: str) -> dict[str, int]:
+    return {row["name"]: row["pid"] for row in platform.status()["services"] if row["name"] != besides}
+
+
 def _assert_comes_back(platform: Homeport, service: str, restarts: int) -> None:
     def back() -> bool:
         found = platform.status()
@@ -106,9 +112,10 @@ def _assert_comes_back(platform: Homeport, service: str, restarts: int) -> None:
 def test_a_killed_service_comes_back_and_no_acknowledged_metric_is_lost(
     running: Homeport, logging: MetricLoop, service: str
 ) -> None:
-    row = running.service(service)
+    row, others = running.service(service), _pids(running, besides=service)
     os.kill(row["pid"], signal.SIGKILL)
     _assert_comes_back(running, service, row["restarts"])
+    assert _pids(running, besides=service) == others  # who needs it stays up and finds it again
     logging.goes_on()
     logging.end()
     logging.assert_nothing_lost()
@@ -138,6 +145,7 @@ def test_a_killed_homeport_leaves_nothing_running_and_the_next_up_goes_on(
     keeper.kill()
     eventually(lambda: not _alive([keeper, warden, *rest]), 30, "the end of everything")
     assert not (running.home / "run" / "control.sock").exists()
+    assert not [name for name in ("lock", "warden.lock") if held(running.home / "run" / name)]
     assert running.run("status").returncode == 3
     running.up()
     assert running.tracking_uri == uri
@@ -350,3 +358,26 @@ def test_a_disk_that_fills_up_loses_nothing_acknowledged_and_space_alone_mends_i
         loop.goes_on()
         loop.end()
         loop.assert_nothing_lost()
+
+
+def test_an_artifact_that_does_not_fit_on_the_disk_is_refused_and_no_half_of_it_is_left(
+    small_disk: Path, new_home: NewHome
+) -> None:
+    home = new_home(small_disk / "home", HOMEPORT_WORKERS="1")
+    home.up()
+    artifact = f"{home.tracking_uri}/api/2.0/mlflow-artifacts/artifacts/0/large.bin"
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        _fill(filler)
+    with pytest.raises(URLError):  # a 5xx, or a connection cut in the middle of the body after one
+        urlopen(Request(artifact, data=b"0" * 2**23, method="PUT"), timeout=120)
+    filler.unlink()
+    eventually(lambda: home.status()["ready"], 120, "ready again")
+    with pytest.raises(HTTPError) as missing:
+        urlopen(artifact, timeout=60)
+    missing.value.close()
+    assert not [file for file in (home.home / "data" / "objectstore").rglob("*") if "large" in file.name]
+    with urlopen(Request(artifact, data=b"1" * 2**20, method="PUT"), timeout=60):
+        pass
+    with urlopen(artifact, timeout=60) as answer:
+        assert answer.read() == b"1" * 2**20

@@ -164,6 +164,7 @@ def _isolated_home(chosen: str | None) -> Path:
     """A new home whose homeport.toml says that its ports are free ones, so that later commands agree."""
     import secrets
 
+    from homeport.platform import ISOLATED
     from homeport.settings import default_home
 
     home = (
@@ -173,10 +174,7 @@ def _isolated_home(chosen: str | None) -> Path:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = home / "homeport.toml"
         if not file.exists():
-            file.write_text(
-                "# written by homeport up --isolated\ntracking_port = 0\ndatabase_port = 0\nobjectstore_port = 0\n",
-                encoding="utf-8",
-            )
+            file.write_text(f"{ISOLATED}tracking_port = 0\ndatabase_port = 0\nobjectstore_port = 0\n", encoding="utf-8")
     except OSError as error:
         raise HomeportError(
             code="HOME_NOT_WRITABLE",

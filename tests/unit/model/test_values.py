@@ -32,7 +32,14 @@ class Target:
 
 def test_each_kind_of_value_is_answered_by_the_target() -> None:
     target = Target()
-    values: list[Value] = ["text", Ref("db", part=Part.HOST), Bind("http"), Secret("pw"), SecretFile(Secret("pw")), Path("v", "x")]
+    values: list[Value] = [
+        "text",
+        Ref("db", part=Part.HOST),
+        Bind("http"),
+        Secret("pw"),
+        SecretFile(Secret("pw")),
+        Path("v", "x"),
+    ]
     assert [resolve(value, "web", target) for value in values] == [
         "text", "db", "0.0.0.0:http", "s3cret", "/run/secrets/pw", "/data/v/x",
     ]  # fmt: skip
