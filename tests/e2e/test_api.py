@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -18,7 +19,6 @@ from homeport import HomeportError, Platform
 from tests.e2e.harness import leaks, ready
 
 pytest_plugins = ("pytester",)
-Python = Callable[..., subprocess.CompletedProcess[str]]
 
 LOG = "import mlflow\nwith mlflow.start_run(run_name='by the api') as run: mlflow.log_text('kept', 'a.txt')\n"
 READ = (
@@ -75,12 +75,20 @@ def test_an_exception_inside_the_block_is_the_callers_and_the_platform_is_stoppe
     assert not keepers[0].is_running()
 
 
-def test_data_is_kept_from_one_block_to_the_next(home: Path, python: Python) -> None:
+def test_data_is_kept_from_one_block_to_the_next(home: Path) -> None:
+    artifact = "api/2.0/mlflow-artifacts/artifacts/0/kept.txt"
     with Platform(home=home) as platform:
-        done = python(LOG, platform.client_environ())
-        assert done.returncode == 0, done.stderr
+        body = json.dumps({"name": "kept"}).encode()
+        request = Request(f"{platform.tracking_uri}/api/2.0/mlflow/experiments/create", data=body)
+        request.add_header("content-type", "application/json")
+        urlopen(request, timeout=60).close()
+        urlopen(Request(f"{platform.tracking_uri}/{artifact}", data=b"kept", method="PUT"), timeout=60).close()
     with Platform(home=home) as platform:
-        assert python(READ, platform.client_environ()).stdout.split() == ["by", "the", "api", "kept"]
+        by_name = "api/2.0/mlflow/experiments/get-by-name?experiment_name=kept"
+        with urlopen(f"{platform.tracking_uri}/{by_name}", timeout=60) as answer:
+            assert json.load(answer)["experiment"]["name"] == "kept"
+        with urlopen(f"{platform.tracking_uri}/{artifact}", timeout=60) as answer:
+            assert answer.read() == b"kept"
 
 
 def test_a_clients_environment_is_the_callers_with_the_address_and_without_any_secret(
@@ -142,25 +150,31 @@ def test_a_start_that_fails_raises_what_the_command_would_say_and_leaves_nothing
     gc.collect()
 
 
-def test_a_private_platform_takes_no_setting_from_the_machine_and_can_be_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def settings_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that would each break or misplace a platform that read them."""
     for name, value in {
         "HOMEPORT_HOME": str(tmp_path / "elsewhere"),
         "HOMEPORT_TRACKING_PORT": "1",
         "MLFLOW_BACKEND_STORE_URI": "postgresql://nobody@127.0.0.1:1/none",
-        "MLFLOW_ARTIFACTS_DESTINATION": "s3://not-mine",
+        "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_ACCESS_KEY_ID": "not-mine",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("settings_of_the_machine")
+def test_a_private_platform_takes_no_setting_from_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("HOMEPORT_BUCKET=not-mine\n")
+    (tmp_path / "homeport.toml").write_text('bucket = "not-mine-either"\n')
     monkeypatch.chdir(tmp_path)
-    with Platform.private(tmp_path / "private") as platform:
-        assert {row["name"] for row in platform.status()["services"]} >= {"database", "objectstore", "tracking"}
-        assert (tmp_path / "private" / "data" / "objectstore" / "mlflow").is_dir()
-    assert not (tmp_path / "elsewhere").exists()
-    platform.remove()
-    assert not (tmp_path / "private").exists()
+    found = Platform.private(tmp_path / "private").settings
+    assert {name: source for name, source in found.sources.items() if source != "flag"} == {}
+    assert found.home == tmp_path / "private"
+    assert found.embedded_database
+    assert found.embedded_objectstore
+    assert found.bucket != "not-mine"
+    assert not found.extra
 
 
 USERS_TESTS = f"""
@@ -177,10 +191,10 @@ def test_the_next_test_finds_it(homeport_platform):
 """
 
 
+@pytest.mark.usefixtures("settings_of_the_machine")
 def test_the_pytest_fixture_is_one_private_platform_a_session_and_leaves_nothing_behind(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HOMEPORT_TRACKING_PORT", "1")  # a setting of the machine, which must not matter
     pytester.makepyfile(USERS_TESTS)
     before = leaks()
     done = pytester.run(
@@ -190,5 +204,6 @@ def test_the_pytest_fixture_is_one_private_platform_a_session_and_leaves_nothing
     done.assert_outcomes(passed=2)
     home = Path(next(line for line in done.outlines if line.startswith("home ")).removeprefix("home "))
     assert home.is_relative_to(pytester.path / "base")
+    assert not (tmp_path / "elsewhere").exists()
     assert not [path for path in home.rglob("*") if path.is_file()]
     assert not [text for text in (leaks() - before).texts() if str(pytester.path) in text]

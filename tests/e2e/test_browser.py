@@ -12,7 +12,6 @@ import pytest
 from tests.e2e.harness import Homeport
 
 pytestmark = pytest.mark.system
-Python = Callable[..., subprocess.CompletedProcess[str]]
 
 RUN = """
 import mlflow
@@ -25,14 +24,13 @@ print(run.info.experiment_id, run.info.run_id)
 """
 
 
-@pytest.fixture
-def run(platform: Homeport, python: Python) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def run(platform: Homeport) -> dict[str, str]:
     """A run with a param, a metric and an artifact, in an experiment of its own."""
     mark = uuid4().hex[:8]
     names = {"experiment": f"experiment-{mark}", "run": f"run-{mark}"}
-    done = python(RUN.format(**names), platform.env())
-    assert done.returncode == 0, done.stderr
-    experiment_id, run_id = done.stdout.split()[-2:]
+    said = platform.ok("run", "--", "python", "-W", "ignore", "-c", RUN.format(**names))
+    experiment_id, run_id = said.split()[-2:]
     return {**names, "experiment_id": experiment_id, "run_id": run_id}
 
 

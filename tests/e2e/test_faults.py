@@ -20,7 +20,6 @@ import pytest
 from homeport.supervisor.lock import held
 from tests.e2e.harness import Homeport, MetricLoop, eventually, leaks, ready
 
-NewHome = Callable[..., Homeport]
 WORKERS = 2  # so that one can be killed while another answers, on any machine
 
 
@@ -244,21 +243,18 @@ def test_after_a_machine_was_killed_a_left_behind_postmaster_pid_does_not_stop_t
     assert "kept" in _runs(running)
 
 
-def _tear_state(run: Path) -> None:
+def _tear(run: Path) -> None:
     (run / "state.json").write_text('{"pid": 12, "proc')
-
-
-def _tear_ports(run: Path) -> None:
     (run / "ports.json").write_bytes(b"\x00\xff{{")
 
 
-def _remove_run(run: Path) -> None:
+def _remove(run: Path) -> None:
     shutil.rmtree(run)
 
 
-@pytest.mark.parametrize("tear", [_tear_state, _tear_ports, _remove_run])
-def test_up_works_whatever_the_run_directory_holds(stopped: Homeport, tear: Callable[[Path], None]) -> None:
-    tear(stopped.home / "run")
+@pytest.mark.parametrize("harm", [_tear, _remove])
+def test_up_works_whatever_the_run_directory_holds(stopped: Homeport, harm: Callable[[Path], None]) -> None:
+    harm(stopped.home / "run")
     stopped.up()
     assert stopped.status()["ready"]
     assert "kept" in _runs(stopped)
@@ -306,16 +302,23 @@ def test_a_fixed_port_taken_between_down_and_up_is_refused_and_a_free_one_is_cho
     assert running.status()["ready"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A disk of 600 MiB, which only root can mount."""
-    place = tmp_path / "disk"
-    place.mkdir()
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("mounting a small disk needs root")
+    place = tmp_path_factory.mktemp("small-disk")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "homeport-test", str(place)], check=True)
     yield place
     subprocess.run(["umount", str(place)], check=True)  # fails while anything is left running there
+
+
+@pytest.fixture(scope="module")
+def cramped(small_disk: Path) -> Iterator[Homeport]:
+    """A platform that runs on the small disk."""
+    with Homeport(small_disk / "home", {"HOMEPORT_WORKERS": "1"}) as platform:
+        platform.up()
+        yield platform
 
 
 def _fill(file: Path) -> None:
@@ -339,44 +342,40 @@ def _use_up_the_log(uri: str) -> None:
 
 
 def test_a_disk_that_fills_up_loses_nothing_acknowledged_and_space_alone_mends_it(
-    small_disk: Path, new_home: NewHome, tmp_path: Path
+    cramped: Homeport, small_disk: Path, tmp_path: Path
 ) -> None:
     import psycopg2
 
-    home = new_home(small_disk / "home", HOMEPORT_WORKERS="1")
-    home.up()
-    database = home.service("database")
-    with MetricLoop(home, tmp_path) as loop:
+    database = cramped.service("database")
+    with MetricLoop(cramped, tmp_path) as loop:
         filler = small_disk / "filler"
         with pytest.raises(OSError, match="No space left"):
             _fill(filler)
         with pytest.raises(psycopg2.OperationalError):
-            _use_up_the_log(home.env("--admin")["MLFLOW_BACKEND_STORE_URI"])
-        eventually(lambda: not home.status()["ready"], what="a database that says it is not well")
+            _use_up_the_log(cramped.env("--admin")["MLFLOW_BACKEND_STORE_URI"])
+        eventually(lambda: not cramped.status()["ready"], what="a database that says it is not well")
         filler.unlink()
-        _assert_comes_back(home, "database", database["restarts"])
+        _assert_comes_back(cramped, "database", database["restarts"])
         loop.goes_on()
         loop.end()
         loop.assert_nothing_lost()
 
 
 def test_an_artifact_that_does_not_fit_on_the_disk_is_refused_and_no_half_of_it_is_left(
-    small_disk: Path, new_home: NewHome
+    cramped: Homeport, small_disk: Path
 ) -> None:
-    home = new_home(small_disk / "home", HOMEPORT_WORKERS="1")
-    home.up()
-    artifact = f"{home.tracking_uri}/api/2.0/mlflow-artifacts/artifacts/0/large.bin"
+    artifact = f"{cramped.tracking_uri}/api/2.0/mlflow-artifacts/artifacts/0/large.bin"
     filler = small_disk / "filler"
     with pytest.raises(OSError, match="No space left"):
         _fill(filler)
     with pytest.raises(URLError):  # a 5xx, or a connection cut in the middle of the body after one
         urlopen(Request(artifact, data=b"0" * 2**23, method="PUT"), timeout=120)
     filler.unlink()
-    eventually(lambda: home.status()["ready"], 120, "ready again")
+    eventually(lambda: cramped.status()["ready"], 120, "ready again")
     with pytest.raises(HTTPError) as missing:
         urlopen(artifact, timeout=60)
     missing.value.close()
-    assert not [file for file in (home.home / "data" / "objectstore").rglob("*") if "large" in file.name]
+    assert not [file for file in (cramped.home / "data" / "objectstore").rglob("*") if "large" in file.name]
     with urlopen(Request(artifact, data=b"1" * 2**20, method="PUT"), timeout=60):
         pass
     with urlopen(artifact, timeout=60) as answer:
