@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 GOOD_FOR, BAD_FOR = 2.0, 0.5  # seconds an answer is remembered
+LEAST_FREE_MIB = 16
 _PART_TIMEOUT = 3.0  # seconds until a part counts as not answering
 
 
@@ -137,6 +140,7 @@ def _parts(uri: str, artifacts: str) -> list[Part]:
         parts.append(_Bucket(destination(artifacts)))
     elif scheme in {"", "file"}:
         parts.append(_Directory(Path(unquote(urlsplit(artifacts).path) if scheme else artifacts)))
+    parts.append(_Scratch())
     return parts  # others are reached through MLflow's own plugins: not checked
 
 
@@ -207,6 +211,24 @@ class _Bucket:
             connect_timeout=_PART_TIMEOUT,
             read_timeout=_PART_TIMEOUT,
         )
+
+
+@dataclass
+class _Scratch:
+    """There is room for the temporary files through which MLflow passes every artifact."""
+
+    name: str = "disk"
+
+    def ask(self) -> None:
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free // 2**20
+        if free < LEAST_FREE_MIB:
+            raise HomeportError(
+                code="DISK_FULL",
+                what="uploads would fail: no room for temporary files",
+                evidence=(("space", f"{LEAST_FREE_MIB} MiB needed, {free} MiB free in {directory}"),),
+                fix="free some space there",
+            )
 
 
 @dataclass

@@ -55,6 +55,16 @@ def test_all_is_well(at_head: str) -> None:
     assert Readiness(at_head, "s3://mlflow").check() == []
 
 
+def test_no_room_for_temporary_files_is_a_problem_with_needed_and_found(
+    at_head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEAST_FREE_MIB", 2**40)  # more than any disk has
+    (problem,) = Readiness(at_head, str(tmp_path)).check()
+    assert problem.part == "disk"
+    assert "MiB needed" in problem.message
+    assert problem.fix
+
+
 def test_a_schema_that_is_not_at_head_says_needed_and_found(empty: str, tmp_path: Path) -> None:
     (problem,) = Readiness(empty, str(tmp_path)).check()
     assert problem.part == "database"

@@ -1,4 +1,4 @@
-"""What we take from MLflow's inside, held to the installed version: an upgrade that moves it fails here, not at a user's."""
+"""What we take from inside MLflow, held to the installed version: an upgrade that moves it fails here, not later."""
 
 from __future__ import annotations
 
