@@ -89,3 +89,11 @@ def test_no_lock_file_names_where_packages_come_from() -> None:
     for lock in (ROOT / "requirements").glob("*.txt"):
         assert "://" not in lock.read_text()
         assert "--index-url" not in lock.read_text()
+
+
+def test_no_error_names_a_command_that_does_not_exist_yet() -> None:
+    known = {name for group in COMMANDS.values() for name in group}
+    planned = {"backup", "restore", "upgrade", "gc", "render"} - known
+    for file in (ROOT / "src").rglob("*.py"):
+        used = set(re.findall(r"\bhomeport ([a-z]+)", file.read_text(encoding="utf-8")))
+        assert not used & planned, file.name

@@ -79,7 +79,7 @@ def check(cluster: Path, major: int) -> None:
             evidence=(("directory", str(cluster)), ("needed", f"PostgreSQL {found}"), ("found", f"PostgreSQL {major}")),
             why="the layout of the files changes with every major version",
             fix=f"set HOMEPORT_POSTGRES_BIN to PostgreSQL {found}'s bin directory; to move to {major}: "
-            "homeport backup with the old one, then homeport restore with the new one",
+            "pg_dump with the old one, then pg_restore into a new home",
         )
 
 
@@ -131,7 +131,7 @@ def damaged(cluster: Path, detail: str) -> HomeportError:
         what="the database's files are not complete, and nothing was changed in them",
         evidence=(("directory", str(cluster)), ("missing", detail)),
         why="files were deleted, only part of them was copied, or something else lies where the database belongs",
-        fix="restore a backup: homeport restore FILE; or move the directory away and start with an empty database",
+        fix="put your copy of the directory back; or move the directory away and start with an empty database",
     )
 
 

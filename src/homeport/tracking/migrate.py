@@ -142,7 +142,7 @@ def _failed(store: BackendStore, detail: str) -> HomeportError:
         what="MLflow's schema could not be brought to head",
         evidence=(("database", str(store)), ("error", detail)),
         why=undone if store.is_postgresql else half,
-        fix="mend what the error names and start again, or: homeport restore FILE",
+        fix="mend what the error names and start again (homeport up), or restore a backup of the database",
     )
 
 

@@ -126,7 +126,7 @@ _ROWS = (
         "DATABASE_DAMAGED",
         "{database} is not an SQLite database",
         "another file has that name, or the file was damaged",
-        "restore a backup: homeport restore FILE, or correct MLFLOW_BACKEND_STORE_URI",
+        "restore your backup of it, or correct MLFLOW_BACKEND_STORE_URI",
     ),
 )
 _OTHER = _row(

@@ -121,7 +121,7 @@ def revision(connection: Connection) -> str | None:
             what="the database notes down several schema revisions at once",
             evidence=(("needed", "one row in alembic_version"), ("found", ", ".join(noted))),
             why="a migration was interrupted half-way, or another program uses the same database",
-            fix="restore a backup: homeport restore FILE",
+            fix="restore your backup of the database",
         )
     return noted[0] if noted else None
 
@@ -143,7 +143,7 @@ def plan(found: State, known: Revisions, wanted: str) -> Step:
             what="the database was made or upgraded by a newer MLflow than this one",
             evidence=(("needed", f"revision {wanted} or an earlier one"), ("found", f"revision {found.revision}")),
             why="an older MLflow cannot read a newer schema, and a schema is never taken back",
-            fix="install the newer MLflow again (pip install --upgrade homeport), or: homeport restore FILE",
+            fix="install the newer MLflow again (pip install --upgrade homeport), or restore a backup of before",
         )
     # An initialisation that was interrupted leaves the initial tables, without a revision.
     if not tables or (found.revision is None and "experiments" in tables and tables <= _INITIAL_TABLES):
