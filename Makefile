@@ -31,8 +31,12 @@ demo: install  ## bring the platform up, train on real data, register a model, p
 	@echo "stop it with: $(BIN)/homeport down"
 
 .PHONY: test
-test: install  ## all tests that need only Python and PyPI
-	@$(BIN)/python -m pytest -q -m "not system"
+test: install  ## the tests that need only Python and PyPI, in a few minutes
+	@$(BIN)/python -m pytest -q -m "not system and not slow"
+
+.PHONY: test-all
+test-all: install  ## every test: faults, a browser, MariaDB, too
+	@$(BIN)/python -m pytest -q
 
 .PHONY: lint
 lint: install  ## format, lint, types, import contracts, generated pages

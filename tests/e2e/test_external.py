@@ -19,6 +19,8 @@ from homeport.objectstore.client import client
 from homeport.supervisor.ports import choose
 from tests.e2e.harness import Homeport, eventually
 
+pytestmark = pytest.mark.slow
+
 NewHome = Callable[..., Homeport]
 Python = Callable[..., subprocess.CompletedProcess[str]]
 

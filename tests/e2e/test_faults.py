@@ -20,6 +20,8 @@ import pytest
 from homeport.supervisor.lock import held
 from tests.e2e.harness import Homeport, MetricLoop, eventually, leaks, ready
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 2  # so that one can be killed while another answers, on any machine
 
 

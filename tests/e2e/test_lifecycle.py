@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.e2e.harness import Homeport, eventually
 
@@ -189,6 +190,7 @@ def test_up_as_json_is_one_event_a_line_ending_in_ready(new_home: NewHome) -> No
     assert {event["service"] for event in events if event["event"] == "state"} >= {"database", "tracking"}
 
 
+@pytest.mark.slow
 def test_mlflows_job_runner_runs_when_asked_for_and_goes_with_the_platform(new_home: NewHome) -> None:
     home = new_home(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="true")
     home.up()

@@ -137,6 +137,7 @@ def test_a_run_keeps_params_scores_every_round_plots_data_and_a_described_model(
     assert len(kept["columns"]) == 11
 
 
+@pytest.mark.slow
 def test_the_alias_stays_with_a_better_model_and_moves_to_a_better_one(platform: Homeport, wine_csv: Path) -> None:
     model = _new("contest")
 
@@ -157,6 +158,7 @@ def test_the_alias_stays_with_a_better_model_and_moves_to_a_better_one(platform:
     assert better["champion"]["previous"]["metrics"] == pytest.approx(first["metrics"])
 
 
+@pytest.mark.slow
 def test_a_champion_whose_file_is_gone_is_reported_and_stays_until_it_is_forced_out(
     platform: Homeport, wine_csv: Path
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_champion_whose_file_is_gone_is_reported_and_stays_until_it_is_forced_
     assert _client(platform, ALIAS, model) == "3"
 
 
+@pytest.mark.slow
 def test_a_champion_of_another_kind_is_reported_and_stays(platform: Homeport, wine_csv: Path) -> None:
     model = _new("mixed")
     _train(platform, "penguins", "--model", model)
@@ -190,6 +193,7 @@ def test_penguins_are_told_apart_and_an_incomplete_row_is_answered(platform: Hom
     assert json.loads(_client(platform, SPECIES)) == ["Gentoo", "Gentoo"]
 
 
+@pytest.mark.slow
 def test_an_equal_accuracy_with_a_higher_log_loss_does_not_take_the_alias(platform: Homeport) -> None:
     model = _new("penguins")
     first = _train(platform, "penguins", "--model", model)
@@ -207,6 +211,7 @@ def test_the_terminal_carries_our_lines_alone(platform: Homeport) -> None:
     assert "is the first" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_training_ends_its_run_as_killed_and_registers_nothing(
     platform: Homeport, wine_csv: Path, number: signal.Signals, code: int
@@ -232,6 +237,7 @@ def test_a_stopped_training_ends_its_run_as_killed_and_registers_nothing(
     )
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_ends_its_run_as_failed_with_one_error(platform: Homeport) -> None:
     name = _new("failed")
     error = platform.refused("train", "penguins", "--experiment", name, "--model", "a/b", exit_code=1)
