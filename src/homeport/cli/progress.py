@@ -12,7 +12,7 @@ from homeport.errors import HomeportError
 if TYPE_CHECKING:
     from homeport.platform import Platform
 
-_GOOD = {"healthy", "running", "completed"}
+_GOOD = {"healthy", "completed"}
 _NAME_WIDTH = 12
 
 
