@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -83,26 +82,21 @@ def test_restart_of_one_service_gives_it_another_process_and_leaves_the_rest(pla
     eventually(lambda: platform.status()["ready"], what="ready after a restart")
 
 
-def test_down_and_up_keep_every_run_and_artifact(new_home: NewHome, python: Python) -> None:
+def test_down_and_up_keep_every_run_and_artifact(new_home: NewHome, python: Python, tmp_path: Path) -> None:
     # A path with spaces, so long that no unix socket fits into it: both in one, since each start takes seconds.
-    base = (
-        Path(os.environ.get("TMPDIR", "/tmp"))
-        / "homeport e2e"
-        / ("a long directory name " * 5).strip()
-        / str(os.getpid())
-    )
-    base.mkdir(parents=True, exist_ok=True)
-    home = new_home(base / "home")
+    deep = tmp_path / "home of mine" / ("a long directory name " * 5).strip()
+    deep.mkdir(parents=True)
+    home = new_home(deep / "home")
     home.up()
     logged = python(
         "import mlflow\nwith mlflow.start_run() as r:\n mlflow.log_metric('m', 4)\n mlflow.log_text('kept', 'a.txt')\n"
         "print(r.info.run_id)",
         home.env(),
     )
-    run_id = logged.stdout.split()[-1]
+    run_id, keeper = logged.stdout.split()[-1], home.keeper_pid
     home.ok("down")
     assert home.run("status").returncode == 3
-    assert not psutil.pid_exists(home.keeper_pid) if (home.home / "run" / "state.json").exists() else True
+    assert not psutil.pid_exists(keeper)
     home.up()
     read = python(
         f"import mlflow\nr = mlflow.get_run('{run_id}')\n"
@@ -113,7 +107,6 @@ def test_down_and_up_keep_every_run_and_artifact(new_home: NewHome, python: Pyth
     home.ok("down", "--volumes", "--yes")
     assert not any((home.home / name).exists() for name in ("data", "secrets", "run", "logs"))
     home.ok("down")  # idempotent
-    base.rmdir() if not any(base.iterdir()) else None
 
 
 def test_two_isolated_platforms_run_side_by_side_with_data_of_their_own(tmp_path: Path, new_home: NewHome) -> None:
