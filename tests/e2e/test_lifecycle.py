@@ -149,6 +149,38 @@ def test_ctrl_c_once_stops_gracefully_and_says_so(new_home: NewHome) -> None:
     assert "not properly shut down" not in (home.home / "logs" / "database.log").read_text()
 
 
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_ctrl_c_in_the_middle_of_a_start_stops_it_and_everything_that_it_started(new_home: NewHome, when: str) -> None:
+    home = new_home()
+    foreground = home.spawn("up", "--detach")
+    if when == "at once":  # before the keeper listens
+        eventually((home.home / "run").is_dir, 30, "the home")
+    else:
+        eventually(lambda: home.service("database")["state"] == "healthy", 60, "the database")
+    foreground.send_signal(signal.SIGINT)
+    output = foreground.communicate(timeout=60)[0]
+    assert foreground.returncode == 130, output
+    assert "Stopping" in output
+    assert "Ready" not in output
+    assert home.run("status").returncode == 3
+    assert not list((home.home / "run").glob("*.sock"))
+
+
+def test_ctrl_c_while_waiting_for_somebody_elses_start_leaves_it_alone(new_home: NewHome) -> None:
+    home = new_home()
+    first = home.spawn("up", "--detach")
+    eventually(lambda: home.service("database")["state"] == "healthy", 60, "the database")
+    second = home.spawn("up")
+    # It listens to the events of the first: it has the control socket open.
+    eventually(lambda: [c for c in psutil.Process(second.pid).net_connections("unix") if c.status], 30, "the second")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=60)
+    assert second.returncode == 130
+    assert first.wait(120) == 0
+    first.communicate()
+    assert home.status()["ready"]
+
+
 def test_ctrl_c_twice_kills_even_in_the_middle_of_a_start(new_home: NewHome) -> None:
     home = new_home()
     foreground = home.spawn("up")

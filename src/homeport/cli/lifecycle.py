@@ -43,11 +43,13 @@ def up(ctx: click.Context, *, detach: bool, timeout: float | None, isolated: boo
         events = target.starting(attached=not detach)
         for event in events:
             out.data(event) if as_json else progress.show(event)
-            if event["event"] == "ready":
+            if event["event"] == "already":
+                interrupt.leave_alone()
+            elif event["event"] == "started":
+                interrupt.repeat()
+            elif event["event"] == "ready" and not interrupt.stopped:
                 break
-            if interrupt.stopped:
-                return interrupt.exit_code
-        if interrupt.stopped:
+        if interrupt.stopped:  # the events went on until everything had stopped
             return interrupt.exit_code
         if not as_json:
             for line in box(target, detach=detach or progress.already):
@@ -73,12 +75,24 @@ class _TwoStep:
         self._target = target
         self._out = out
         self._signals = 0
+        self._ours = True
         self.exit_code: int = ExitCode.OK
 
     @property
     def stopped(self) -> bool:
         """Whether a signal came."""
         return self._signals > 0
+
+    def leave_alone(self) -> None:
+        """The platform was there before this command: from now on a signal ends the command only."""
+        self._ours = False
+        if self.stopped:
+            raise KeyboardInterrupt
+
+    def repeat(self) -> None:
+        """Ask again for what was asked for before anybody could listen."""
+        if self.stopped:
+            self._ask()
 
     def __enter__(self) -> _TwoStep:
         self._before = {sig: signal.signal(sig, self._on_signal) for sig in (signal.SIGINT, signal.SIGTERM)}
@@ -89,26 +103,29 @@ class _TwoStep:
             signal.signal(sig, handler)
 
     def _on_signal(self, sig: int, _frame: object) -> None:
+        self._signals += 1
+        self.exit_code = ExitCode.INTERRUPTED if sig == signal.SIGINT else ExitCode.TERMINATED
+        if not self._ours:
+            raise KeyboardInterrupt
+        said = "Stopping (data is kept; Ctrl-C again kills)" if self._signals == 1 else "Killing"
+        self._out.progress(said)
+        self._ask()
+
+    def _ask(self) -> None:
         from homeport.supervisor.client import Client
         from homeport.supervisor.layout import Home
 
-        self._signals += 1
-        self.exit_code = ExitCode.INTERRUPTED if sig == signal.SIGINT else ExitCode.TERMINATED
         # A client of its own: the one that reads events may be in the middle of a line.
         client = Client(Home(self._target.home))
-        if self._signals == 1:
-            self._out.progress("Stopping (data is kept; Ctrl-C again kills)")
-            self._stopper = threading.Thread(target=_quietly, args=(client.stop,), daemon=True)
-            self._stopper.start()
-        else:
-            self._out.progress("Killing")
-            threading.Thread(target=_quietly, args=(client.kill,), daemon=True).start()
+        ask = client.stop if self._signals == 1 else client.kill
+        threading.Thread(target=_quietly, args=(ask,), daemon=True).start()
 
 
 def _quietly(ask: Callable[[], object]) -> None:
     """Send a request and read its answer; that nothing runs any more is what was wanted."""
     with contextlib.suppress(HomeportError):
-        for _ in ask() or ():  # type: ignore[attr-defined]  # an iterator of events, or nothing
+        answer = ask()
+        for _ in answer if isinstance(answer, Iterator) else ():
             pass
 
 
