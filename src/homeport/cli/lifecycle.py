@@ -100,7 +100,8 @@ class _TwoStep:
 
     def __exit__(self, *_exc: object) -> None:
         for sig, handler in self._before.items():
-            signal.signal(sig, handler)
+            # Once it was asked to end, a late second Ctrl-C must not change the exit code.
+            signal.signal(sig, signal.SIG_IGN if self.stopped else handler)
 
     def _on_signal(self, sig: int, _frame: object) -> None:
         self._signals += 1
