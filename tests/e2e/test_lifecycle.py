@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from homeport.supervisor.identity import alive
 from tests.e2e.harness import Homeport, eventually
 
 NewHome = Callable[..., Homeport]
@@ -96,7 +97,7 @@ def test_down_and_up_keep_every_run_and_artifact(new_home: NewHome, python: Pyth
     run_id, keeper = logged.stdout.split()[-1], home.keeper_pid
     home.ok("down")
     assert home.run("status").returncode == 3
-    eventually(lambda: not psutil.pid_exists(keeper), 10, "the end of the keeper")  # whoever adopted it has to bury it
+    assert not alive(keeper)  # at once: `down` returns when it has ended
     home.up()
     read = python(
         f"import mlflow\nr = mlflow.get_run('{run_id}')\n"
@@ -166,16 +167,19 @@ def test_ctrl_c_in_the_middle_of_a_start_stops_it_and_everything_that_it_started
     assert not list((home.home / "run").glob("*.sock"))
 
 
-def test_ctrl_c_while_waiting_for_somebody_elses_start_leaves_it_alone(new_home: NewHome) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_waiting_for_somebody_elses_start_leaves_it_alone(
+    new_home: NewHome, number: signal.Signals, code: int
+) -> None:
     home = new_home()
     first = home.spawn("up", "--detach")
     eventually(lambda: home.service("database")["state"] == "healthy", 60, "the database")
     second = home.spawn("up")
     # It listens to the events of the first: it has the control socket open.
     eventually(lambda: [c for c in psutil.Process(second.pid).net_connections("unix") if c.status], 30, "the second")
-    second.send_signal(signal.SIGINT)
+    second.send_signal(number)
     second.communicate(timeout=60)
-    assert second.returncode == 130
+    assert second.returncode == code
     assert first.wait(120) == 0
     first.communicate()
     assert home.status()["ready"]

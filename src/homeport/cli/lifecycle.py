@@ -87,7 +87,7 @@ class _TwoStep:
         """The platform was there before this command: from now on a signal ends the command only."""
         self._ours = False
         if self.stopped:
-            raise KeyboardInterrupt
+            raise click.exceptions.Exit(self.exit_code)
 
     def repeat(self) -> None:
         """Ask again for what was asked for before anybody could listen."""
@@ -107,7 +107,7 @@ class _TwoStep:
         self._signals += 1
         self.exit_code = ExitCode.INTERRUPTED if sig == signal.SIGINT else ExitCode.TERMINATED
         if not self._ours:
-            raise KeyboardInterrupt
+            raise click.exceptions.Exit(self.exit_code)
         said = "Stopping (data is kept; Ctrl-C again kills)" if self._signals == 1 else "Killing"
         self._out.progress(said)
         self._ask()
