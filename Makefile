@@ -23,9 +23,11 @@ $(VENV)/.installed: requirements/base.txt requirements/dev.txt requirements/uv.t
 	@echo "installed: $(BIN)/homeport"
 
 .PHONY: demo
-demo: install  ## bring the platform up, train on real data, register a model, print the URLs
+demo: install  ## bring the platform up, train on real data, register a model, ask it, print the URLs
 	@$(BIN)/homeport up --detach
 	@$(BIN)/homeport train penguins
+	@echo
+	@$(BIN)/homeport run -- python examples/predict.py penguins
 	@echo
 	@$(BIN)/homeport status
 	@echo "stop it with: $(BIN)/homeport down"
@@ -59,8 +61,17 @@ docs: install  ## write the generated reference pages
 bench-startup: install  ## start-up and memory, side by side with stock MLflow; needs an idle machine
 	@$(BIN)/python benchmarks/startup.py
 
+.PHONY: bench-serving
+bench-serving: install  ## serving side by side with its peers; needs an idle machine, wrk and DATA=winequality-white.csv
+	@$(BIN)/python -W ignore benchmarks/serving.py --data $(DATA)
+
+.PHONY: bench-overload
+bench-overload: install  ## what twice the capacity does, side by side with `mlflow models serve`; needs an idle machine
+	@$(BIN)/python -W ignore benchmarks/overload.py
+
 .PHONY: lock
 lock: install  ## new hashes for what pyproject.toml asks for
 	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml -o requirements/base.txt
 	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
 	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml requirements/torch.in -o requirements/torch.txt

@@ -124,7 +124,7 @@ def main() -> int:
     )
 
 
-_WITH_URL = ("tracking", "objectstore")
+_WITH_URL = ("tracking", "objectstore", "serving")
 
 
 def _now() -> str:

@@ -157,6 +157,29 @@ def number(least: int, most: int) -> Callable[[object], int]:
     return parse
 
 
+def fraction(raw: object) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(str(raw).strip()) if not isinstance(raw, bool) else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return value
+
+
+def choice(*words: str) -> Callable[[object], str]:
+    """One of some words."""
+
+    def parse(raw: object) -> str:
+        value = text(raw).lower()
+        if value not in words:
+            raise ValueError(f"must be one of: {', '.join(words)}")
+        return value
+
+    return parse
+
+
 _TCP_PORT = number(0, 65535)
 
 

@@ -23,6 +23,7 @@ from homeport.supervisor.client import Client
 from homeport.supervisor.layout import Home
 
 Event = Mapping[str, Any]
+PORTS = ("tracking_port", "database_port", "objectstore_port", "serving_port")
 ISOLATED = "# written by homeport up --isolated\n"  # marks a home that --isolated made
 OnEvent = Callable[[Event], None]
 
@@ -69,8 +70,7 @@ class Platform:
     @classmethod
     def private(cls, home: Path, **flags: object) -> Self:
         """A platform that reads no setting from the environment or from files: free ports, everything else default."""
-        ports = {"tracking_port": 0, "database_port": 0, "objectstore_port": 0}
-        return cls(settings=load({"home": str(home), **ports, **flags}, environ={}, directory=home))
+        return cls(settings=load({"home": str(home), **dict.fromkeys(PORTS, 0), **flags}, environ={}, directory=home))
 
     @property
     def home(self) -> Path:
@@ -160,6 +160,18 @@ class Platform:
         """
         return self.url("tracking")
 
+    @property
+    def serving_url(self) -> str | None:
+        """URL of the serving API; None when nothing is served (HOMEPORT_SERVE=none).
+
+        Raises:
+            HomeportError: NOT_RUNNING.
+        """
+        return self.url("serving") if self._has("serving") else None
+
+    def _has(self, service: str) -> bool:
+        return any(row["name"] == service for row in self.status()["services"])
+
     def url(self, service: str) -> str:
         """URL of a service of the running platform."""
         for row in self.status()["services"]:
@@ -171,6 +183,8 @@ class Platform:
         """The variables a client needs; with `admin` also those that reach the database and the bucket directly."""
         uri = self.tracking_uri
         env = {"MLFLOW_TRACKING_URI": uri}
+        if serving := self.serving_url:
+            env["HOMEPORT_SERVING_URL"] = serving
         exported: list[str] = []
         if admin:
             direct = admin_environ(self.settings, self._home)
@@ -194,10 +208,9 @@ class Platform:
 
 def with_free_ports(settings: Settings) -> Settings:
     """The same settings with every port free to choose."""
-    sources = dict(settings.sources) | dict.fromkeys(
-        ("tracking_port", "database_port", "objectstore_port"), "--isolated"
-    )
-    return replace(settings, tracking_port=0, database_port=0, objectstore_port=0, sources=sources)
+    sources = dict(settings.sources) | dict.fromkeys(PORTS, "--isolated")
+    free: dict[str, Any] = dict.fromkeys(PORTS, 0)
+    return replace(settings, **free, sources=sources)
 
 
 def not_running(home: Path) -> HomeportError:

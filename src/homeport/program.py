@@ -79,13 +79,20 @@ def setting(name: str, default: str | None = None, environ: Mapping[str, str] | 
     return value
 
 
-def number(name: str, default: float | None = None, *, low: float = 0, high: float = 86400) -> float:
+def number(
+    name: str,
+    default: float | None = None,
+    *,
+    low: float = 0,
+    high: float = 86400,
+    environ: Mapping[str, str] | None = None,
+) -> float:
     """The value of an environment variable as a number from `low` to `high`.
 
     Raises:
         HomeportError: SETTING_MISSING, or SETTING_INVALID with what is needed and what was found.
     """
-    text = setting(name, None if default is None else str(default))
+    text = setting(name, None if default is None else str(default), environ)
     try:
         value = float(text)
     except ValueError:

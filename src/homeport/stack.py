@@ -9,12 +9,13 @@ from __future__ import annotations
 from homeport.model.graph import Graph, Node
 from homeport.services.database import database
 from homeport.services.objectstore import is_s3, objectstore, objectstore_init
+from homeport.services.serving import serving, serving_migrate
 from homeport.services.sizing import Sizing, sizing, this_machine
 from homeport.services.tracking import tracking, tracking_migrate
 from homeport.settings import Settings
 
 #   database ──healthy──► tracking-migrate ──completed──┐
-#   objectstore ─healthy─► objectstore-init ─completed──┴─► tracking
+#   objectstore ─healthy─► objectstore-init ─completed──┴─► tracking ─healthy─► serving
 
 
 def build(settings: Settings, size: Sizing | None = None) -> Graph:
@@ -23,7 +24,7 @@ def build(settings: Settings, size: Sizing | None = None) -> Graph:
     Raises:
         HomeportError: when a setting names a program that is not there, or the graph is not valid.
     """
-    size = size or sizing(settings.workers, *this_machine())
+    size = size or sizing(settings.workers, *this_machine(), settings.serving_workers)
     nodes: list[Node] = []
     if settings.embedded_database:
         nodes.append(database(settings, size))
@@ -33,4 +34,8 @@ def build(settings: Settings, size: Sizing | None = None) -> Graph:
         nodes.append(objectstore_init(settings))
     nodes.append(tracking_migrate(settings))
     nodes.append(tracking(settings, size))
+    if settings.keeps_predictions:
+        nodes.append(serving_migrate(settings))
+    if settings.serves:
+        nodes.append(serving(settings, size))
     return Graph("homeport", nodes)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Homeport, Leaks, leaks
+from tests.e2e.served import Serving
 
 ROOT = Path(__file__).resolve().parents[2]
 WINE = "winequality-white.csv"
@@ -45,6 +46,17 @@ def _assert_nothing_left(before: Leaks, homes: list[Path]) -> None:
     new = leaks() - before
     mine = [text for text in new.texts() if any(str(home) in text for home in homes)]
     assert not mine, f"left behind: {mine}"
+
+
+@pytest.fixture(scope="session")
+def serving(platform: Homeport, wine_csv: Path) -> Serving:
+    """The platform's serving API with both reference models in it: wine-quality@champion and penguins@champion."""
+    platform.ok("train", "wine-quality", "--data", str(wine_csv))
+    platform.ok("train", "penguins")
+    served = Serving(platform)
+    served.serves("wine-quality", "1")
+    served.serves("penguins", "1")
+    return served
 
 
 @pytest.fixture(scope="session")

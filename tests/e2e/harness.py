@@ -48,7 +48,8 @@ class Homeport:
         self.home = home
         neutral = {name: os.environ[name] for name in _NEUTRAL if name in os.environ}
         self.environ = {
-            **neutral, "HOMEPORT_HOME": str(home), "HOMEPORT_TRACKING_PORT": "0", "NO_COLOR": "1", **(environ or {}),
+            **neutral, "HOMEPORT_HOME": str(home), "HOMEPORT_TRACKING_PORT": "0", "HOMEPORT_SERVING_PORT": "0",
+            "NO_COLOR": "1", **(environ or {}),
         }  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -40,6 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _free_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOMEPORT_TRACKING_PORT", "0")
+    monkeypatch.setenv("HOMEPORT_SERVING_PORT", "0")
 
 
 def _keeper(platform: Platform) -> psutil.Process:

@@ -113,7 +113,8 @@ def test_down_and_up_keep_every_run_and_artifact(new_home: NewHome, python: Pyth
 def test_two_isolated_platforms_run_side_by_side_with_data_of_their_own(tmp_path: Path, new_home: NewHome) -> None:
     one, two = new_home(tmp_path / "one"), new_home(tmp_path / "two")
     for each in (one, two):
-        del each.environ["HOMEPORT_TRACKING_PORT"]  # --isolated must be enough, and must be remembered
+        for name in ("HOMEPORT_TRACKING_PORT", "HOMEPORT_SERVING_PORT"):
+            del each.environ[name]  # --isolated must be enough, and must be remembered
     starts = [each.spawn("--home", str(each.home), "up", "--detach", "--isolated") for each in (one, two)]
     outputs = [start.communicate(timeout=180)[0] for start in starts]
     assert [start.returncode for start in starts] == [0, 0], outputs

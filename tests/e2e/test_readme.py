@@ -13,7 +13,7 @@ import pytest
 from tests.documents import ROOT, console_blocks, normalised
 from tests.e2e.harness import Homeport
 
-PAGES = ("README.md", "docs/quickstart.md", "docs/how-to/operate.md")
+PAGES = ("README.md", "docs/quickstart.md", "docs/how-to/operate.md", "docs/how-to/serve-models.md")
 # `make install` and `make demo` are what runs these tests and what .ci/run does; activating is PATH below.
 _DONE_ELSEWHERE = ("make ", ". .venv")
 
@@ -23,6 +23,7 @@ def newcomer(tmp_path: Path, clone_free_environ: dict[str, str]) -> Iterator[dic
     """Their environment: the clone's programs on the PATH, free ports since these tests may not be alone."""
     path = os.pathsep.join((str(Path(sys.executable).parent), clone_free_environ["PATH"]))
     environ = {**clone_free_environ, "PATH": path, "HOMEPORT_TRACKING_PORT": "0", "LANG": "C.UTF-8"}
+    environ["HOMEPORT_SERVING_PORT"] = "0"
     yield environ
     Homeport(tmp_path / ".local" / "share" / "homeport", environ).close()
 

@@ -182,7 +182,7 @@ def _isolated_home(chosen: str | None) -> Path:
     """A new home whose homeport.toml says that its ports are free ones, so that later commands agree."""
     import secrets
 
-    from homeport.platform import ISOLATED
+    from homeport.platform import ISOLATED, PORTS
     from homeport.settings import default_home
 
     home = (
@@ -192,7 +192,7 @@ def _isolated_home(chosen: str | None) -> Path:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = home / "homeport.toml"
         if not file.exists():
-            file.write_text(f"{ISOLATED}tracking_port = 0\ndatabase_port = 0\nobjectstore_port = 0\n", encoding="utf-8")
+            file.write_text(ISOLATED + "".join(f"{name} = 0\n" for name in PORTS), encoding="utf-8")
     except OSError as error:
         raise HomeportError(
             code="HOME_NOT_WRITABLE",

@@ -97,6 +97,7 @@ def box(platform: Platform, *, detach: bool) -> list[str]:
     rows = [
         ("UI", uri),
         ("Tracking", f"export MLFLOW_TRACKING_URI={uri}"),
+        *([("Serving", serving)] if (serving := platform.serving_url) else []),
         ("Home", short_path(platform.home)),
         ("Next", f"{prefix} train penguins"),
         ("", f"{prefix} status · logs -f · doctor"),

@@ -15,6 +15,8 @@ _POOL = 10
 _OVERFLOW = 2 * _THREADS - _POOL + 2
 _ENGINES = 2  # tracking store and registry store
 _RESERVED = 20  # migration, backup, admin
+_MOST_SERVING = 4  # a prediction takes far less than a tracking request
+_CONNECTIONS_SERVING = 6  # a worker: one that writes predictions, the others read and label them
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Sizing:
         threads: request threads a worker.
         pool_size: database connections a worker keeps open for each store.
         max_overflow: further connections a worker may open under load for each store.
+        serving: serving processes.
         max_connections: what the database must allow in all.
     """
 
@@ -33,17 +36,19 @@ class Sizing:
     threads: int = _THREADS
     pool_size: int = _POOL
     max_overflow: int = _OVERFLOW
+    serving: int = 1
 
     @property
     def max_connections(self) -> int:
         """Enough for every worker at its limit, and some for jobs and people."""
-        return self.workers * _ENGINES * (self.pool_size + self.max_overflow) + _RESERVED
+        tracking = self.workers * _ENGINES * (self.pool_size + self.max_overflow)
+        return tracking + self.serving * _CONNECTIONS_SERVING + _RESERVED
 
 
-def sizing(workers: int, cores: int, memory_mib: int) -> Sizing:
-    """The sizing for a machine; `workers` is the user's wish, 0 for none."""
+def sizing(workers: int, cores: int, memory_mib: int, serving: int = 0) -> Sizing:
+    """The sizing for a machine; `workers` and `serving` are the user's wishes, 0 for none."""
     fitting = max(1, min(cores, memory_mib // (2 * _WORKER_MIB), _MOST_WORKERS))
-    return Sizing(workers=workers or fitting)
+    return Sizing(workers=workers or fitting, serving=serving or min(fitting, _MOST_SERVING))
 
 
 def this_machine() -> tuple[int, int]:

@@ -26,7 +26,7 @@ def tracking_migrate(settings: Settings) -> Job:
             "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),
             "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
             "HOMEPORT_DATABASE_TIMEOUT": str(settings.patience),
-            **_quiet(settings),
+            **quiet(settings),
         },
         needs=needs,
         timeout=1800.0,  # an upgrade of a large database rewrites tables
@@ -47,7 +47,7 @@ def tracking(settings: Settings, sizing: Sizing) -> Service:
         env={
             **settings.extra,
             **objectstore.client_env(settings),
-            **_quiet(settings),
+            **quiet(settings),
             "HOMEPORT_LISTEN_HOST": Bind(part=Part.HOST),
             "HOMEPORT_LISTEN_PORT": Bind(part=Part.PORT),
             "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
@@ -71,7 +71,8 @@ def tracking(settings: Settings, sizing: Sizing) -> Service:
     )
 
 
-def _quiet(settings: Settings) -> dict[str, Value]:
+def quiet(settings: Settings) -> dict[str, Value]:
+    """What keeps MLflow from reporting usage."""
     if settings.telemetry:
         return {}
     return {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}

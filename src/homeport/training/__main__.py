@@ -10,6 +10,8 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -19,6 +21,7 @@ from homeport.errors import ExitCode, HomeportError
 from homeport.training.connection import configure_client, probe, reason, refused, tracking_uri
 from homeport.training.data import read_wine_table
 from homeport.training.download import WINE_URL, fetch_wine_quality
+from homeport.training.feedback import read_fresh, serving_url
 from homeport.training.options import PenguinOptions, RunOptions, WineOptions
 from homeport.training.signals import Terminated, raise_on_signals
 
@@ -28,6 +31,13 @@ if TYPE_CHECKING:
 _WINE, _PENGUINS = WineOptions(), PenguinOptions()
 
 Action = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Fresh:
+    """That rows from feedback are wanted, and since when; empty: all."""
+
+    since: str
 
 
 class _Choices(TypedDict):
@@ -96,6 +106,16 @@ def _finite(_context: click.Context, _parameter: click.Parameter, value: float) 
     return value
 
 
+def _iso_time(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    if not value:
+        return ""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("must be a time like 2026-01-31T12:00:00Z, or a date") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
+
+
 @cli.command("wine-quality", epilog="Example: homeport train wine-quality --data wine.csv --max-depth 10")
 @click.option(
     "--data",
@@ -121,16 +141,37 @@ def _finite(_context: click.Context, _parameter: click.Parameter, value: float) 
     show_default=True,
     help="Trees, one a boosting round.",
 )
+@click.option(
+    "--from-feedback",
+    is_flag=True,
+    help="Learn from the predictions of this model that feedback was sent for, too. Needs HOMEPORT_PREDICTION_LOG.",
+)
+@click.option(
+    "--since",
+    callback=_iso_time,
+    metavar="TIME",
+    help="With --from-feedback: only what was predicted at this ISO time or later.",
+)
 @_with_choices("wine-quality")
 def wine_quality(
-    data: Path | None, max_depth: int, min_child_weight: float, n_estimators: int, **choices: Unpack[_Choices]
+    data: Path | None,
+    max_depth: int,
+    min_child_weight: float,
+    n_estimators: int,
+    *,
+    from_feedback: bool,
+    since: str,
+    **choices: Unpack[_Choices],
 ) -> Action:
     """Learn a white wine's quality from eleven measurements (XGBoost regression).
 
     The model becomes champion when its RMSE on the held-out 20 % is lower than the present champion's.
     """
+    if since and not from_feedback:
+        raise click.UsageError("--since goes with --from-feedback")
     options = WineOptions(max_depth, min_child_weight, n_estimators)
-    return lambda: _in_plain_words(lambda: _train_wine_quality(data, options, choices), choices)
+    fresh = _Fresh(since) if from_feedback else None
+    return lambda: _in_plain_words(lambda: _train_wine_quality(data, options, choices, fresh), choices)
 
 
 @cli.command("penguins", epilog="Example: homeport train penguins")
@@ -152,20 +193,24 @@ def penguins(c: float, **choices: Unpack[_Choices]) -> Action:
     return lambda: _in_plain_words(lambda: _train_penguins(PenguinOptions(c), choices), choices)
 
 
-def _train_wine_quality(data: Path | None, options: WineOptions, choices: _Choices) -> None:
+def _train_wine_quality(data: Path | None, options: WineOptions, choices: _Choices, fresh: _Fresh | None) -> None:
     # A bad file is refused before the server is asked, and an absent server is reported before anything is downloaded.
     table = read_wine_table(data) if data else None
     uri = tracking_uri()
+    serving = serving_url() if fresh else ""
     probe(uri)
+    rows = read_fresh(serving, choices["model"], fresh.since) if fresh else None
     table = table or read_wine_table(fetch_wine_quality())
     _say(f"read {len(table.values):,} rows from {table.path}")
     if table.ignored:
         _say(f"columns that are not used: {', '.join(table.ignored)}")
+    if rows:
+        _say(f"read {len(rows.values):,} labelled rows from {rows.url}")
     _load_client()
 
     from homeport.training import wine_quality as pipeline
 
-    _train(lambda: pipeline.job(table, options, url="" if data else WINE_URL), uri, choices)
+    _train(lambda: pipeline.job(table, options, "" if data else WINE_URL, rows), uri, choices)
 
 
 def _train_penguins(options: PenguinOptions, choices: _Choices) -> None:

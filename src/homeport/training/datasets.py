@@ -34,3 +34,8 @@ def datasets(name: str, rows: tuple[pd.DataFrame, pd.DataFrame], source: Path | 
         "training": from_pandas(train, source=origin, targets=target, name=f"{name}-train"),
         "testing": from_pandas(test, source=origin, targets=target, name=f"{name}-test"),
     }
+
+
+def fresh_dataset(name: str, rows: pd.DataFrame, url: str, target: str) -> Dataset:
+    """The rows that came from feedback as a dataset of their own; arguments as `datasets`."""
+    return from_pandas(rows, source=HTTPDatasetSource(url), targets=target, name=f"{name}-fresh")

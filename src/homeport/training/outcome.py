@@ -21,12 +21,14 @@ class Data:
         sha256: of its content, in hexadecimal.
         train_rows: rows to learn from.
         test_rows: held-out rows.
+        fresh_rows: how many of both came from feedback.
     """
 
     source: Path
     sha256: str
     train_rows: int
     test_rows: int
+    fresh_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Outcome:
         rows = [
             ("run", self.run_url),
             ("data", f"{self.data.train_rows:,} rows to learn from, {self.data.test_rows:,} held out"),
+            ("", f"{self.data.fresh_rows:,} of them from feedback" if self.data.fresh_rows else ""),
             ("", str(self.data.source)),
             ("metrics", _numbers(self.metrics)),
             ("model", f"{self.model} version {self.version}"),
@@ -74,6 +77,7 @@ class Outcome:
                 "sha256": self.data.sha256,
                 "train_rows": self.data.train_rows,
                 "test_rows": self.data.test_rows,
+                "fresh_rows": self.data.fresh_rows,
             },
             "metrics": dict(self.metrics),
             "model": {"name": self.model, "version": self.version},

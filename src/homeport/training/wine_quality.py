@@ -19,9 +19,11 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from xgboost import Booster, XGBRegressor
 from xgboost.callback import TrainingCallback
 
+from homeport.errors import HomeportError
 from homeport.training import plots
 from homeport.training.data import COLUMNS, TARGET, WineTable
-from homeport.training.datasets import datasets
+from homeport.training.datasets import datasets, fresh_dataset
+from homeport.training.feedback import Division, FreshRows, divide
 from homeport.training.options import HELD_OUT, SPLIT_SEED, WineOptions
 from homeport.training.outcome import Data
 from homeport.training.pipeline import Fit, Job
@@ -37,21 +39,48 @@ _EXAMPLE_ROWS = 5
 _FIXED = {"learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.8, "random_state": SPLIT_SEED}
 
 
-def job(table: WineTable, options: WineOptions, url: str = "") -> Job:
+def job(table: WineTable, options: WineOptions, url: str = "", fresh: FreshRows | None = None) -> Job:
     """The job of learning from a checked table with these settings.
 
     Args:
         table: the rows.
         options: XGBoost's settings.
         url: where the table's file was downloaded from; empty for a file of the user's own.
+        fresh: rows from feedback to learn from and to score with, too.
+
+    Raises:
+        HomeportError: FEEDBACK_NOTHING_NEW.
     """
-    train, test = split(pd.DataFrame(table.values, columns=list(COLUMNS)))
+    train, test = split(_frame(table.values))
+    inputs = datasets(NAME, (train, test), url or table.path, TARGET)
+    params = {**asdict(options), **_FIXED, "test_size": HELD_OUT}
+    fresh_rows = 0
+    if fresh is not None:
+        division = divide(fresh.values, train.to_numpy(), test.to_numpy())
+        if not len(division.learn):
+            raise _nothing_new(division)
+        learn = _frame(division.learn)
+        train, test = _joined(train, division.learn), _joined(test, division.held_out)
+        inputs = {
+            **inputs,
+            "testing": datasets(NAME, (train, test), url or table.path, TARGET)["testing"],
+            "fresh": fresh_dataset(NAME, learn, fresh.url, TARGET),
+        }
+        params |= {
+            "fresh_rows": len(division.learn),
+            "fresh_held_out": len(division.held_out),
+            "fresh_left_out": len(division.known),
+            "fresh_since": fresh.since or "the beginning",
+        }
+        fresh_rows = len(division.learn) + len(division.held_out)
     return Job(
         name=NAME,
         rule=RULE,
-        params={**asdict(options), **_FIXED, "test_size": HELD_OUT},
-        datasets=datasets(NAME, (train, test), url or table.path, TARGET),
-        data=Data(table.path, table.digest, len(train), len(test)),
+        params=params,
+        datasets=inputs,
+        # The file's digest, also with fresh rows: it says which rows of the file a champion may know, and of the fresh
+        # ones none learns from what is held out.
+        data=Data(table.path, table.digest, len(train), len(test), fresh_rows),
         fit=lambda: _fit(train, test, options),
         score=lambda uri: _score_logged(uri, test),
     )
@@ -123,3 +152,24 @@ def _score_logged(uri: str, test: pd.DataFrame) -> Scores:
 
 def _parts(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     return frame.drop(columns=TARGET), frame[TARGET]
+
+
+def _frame(values: NDArray[np.float64]) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=list(COLUMNS))
+
+
+def _joined(frame: pd.DataFrame, values: NDArray[np.float64]) -> pd.DataFrame:
+    return pd.concat([frame, _frame(values)], ignore_index=True)
+
+
+def _nothing_new(division: Division) -> HomeportError:
+    return HomeportError(
+        "FEEDBACK_NOTHING_NEW",
+        "none of the labelled rows is one to learn from",
+        evidence=(
+            ("held out", f"{len(division.held_out):,} rows"),
+            ("left out", f"{len(division.known):,} rows of wines that are held out in the file"),
+        ),
+        why="a fifth of the fresh rows is held out to score the model, and these few all are",
+        fix="send feedback on more predictions, then train again",
+    )

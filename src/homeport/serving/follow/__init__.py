@@ -1,0 +1,1 @@
+"""Which versions are served: references, the registry, the cache on disk, the table of what is loaded."""
