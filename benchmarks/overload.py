@@ -76,7 +76,10 @@ async def caller(
         length = int(lines.split("content-length:")[1].split("\r\n")[0])
         await reader.readexactly(length)
         status = int(lines.split(" ")[1])
-        free.append((reader, writer))
+        if "connection: close" in lines:
+            writer.close()
+        else:
+            free.append((reader, writer))
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         status = 0
     seen.statuses[status] = seen.statuses.get(status, 0) + 1
@@ -146,7 +149,8 @@ def main() -> None:
             str(options.workers), "--env-manager", "local",
         ]  # fmt: skip
         with (root / "log").open("wb") as log:
-            stock = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+            stock = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environ)
         try:
             wait_for(lambda: answers(f"http://127.0.0.1:{port}/invocations", BODY), 120)
             # Its threads: Python's default, cores + 4 a process.

@@ -167,14 +167,27 @@ def running(peer: Peer, workers: int, body: bytes, log: Path) -> Iterator[tuple[
             start_new_session=True,
         )  # fmt: skip
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}{peer.path}", peer.body(body)), 180)
+        wait_for(lambda: _answers(process, f"http://127.0.0.1:{port}{peer.path}", peer.body(body)), 180)
         yield port, process.pid, time.monotonic() - begin
     finally:
-        below = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs([psutil.Process(process.pid), *below], timeout=30)
-        for each in alive:
-            each.kill()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    below = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs([psutil.Process(process.pid), *below], timeout=30)
+    for each in alive:
+        each.kill()
+    process.wait()
+
+
+def _answers(process: subprocess.Popen[bytes], url: str, body: bytes) -> bool:
+    if process.poll() is not None:
+        raise TimeoutError(f"the server ended with {process.returncode}")
+    return answers(url, body)
 
 
 def load(url: str, body: Path, seconds: int) -> Found:
@@ -228,6 +241,9 @@ def peers(root: Path, model: Path, booster: Path, *, uri: str, environments: Pat
             "--env-manager", "local",
         ]  # fmt: skip
 
+    def path(programs: Path) -> dict[str, str]:
+        return {"PATH": f"{programs}:{os.environ['PATH']}"}
+
     found = [Peer("homeport", homeport, environ=ours, balance=True)]
     if "bare" in chosen:
         found.append(
@@ -238,18 +254,19 @@ def peers(root: Path, model: Path, booster: Path, *, uri: str, environments: Pat
             )
         )
     if "mlflow" in chosen:
-        found.append(Peer("mlflow models serve", stock(environment("mlflow", environments))))
-        found.append(Peer("  with uvicorn[standard]", stock(BIN)))
+        programs = environment("mlflow", environments)
+        found.append(Peer("mlflow models serve", stock(programs), environ=path(programs)))
+        found.append(Peer("  with uvicorn[standard]", stock(BIN), environ=path(BIN)))
     if "mlserver" in chosen:
         programs = environment("mlserver", environments)
-        for path, make in (("/invocations", None), (f"/v2/models/{NAME}/infer", _v2)):
-            directory = _mlserver(root, model, path)
+        for route, make in (("/invocations", None), (f"/v2/models/{NAME}/infer", _v2)):
+            directory = _mlserver(root, model, route)
             found.append(
                 Peer(
-                    f"MLServer {path.rpartition('/')[2]}",
+                    f"MLServer {route.rpartition('/')[2]}",
                     _mlserver_command(programs, directory),
-                    path,
-                    {"OMP_NUM_THREADS": "1", "PATH": f"{programs}:{os.environ['PATH']}"},
+                    route,
+                    {"OMP_NUM_THREADS": "1", **path(programs)},
                     directory,
                     make or (lambda body: body),
                 )
@@ -263,7 +280,7 @@ def peers(root: Path, model: Path, booster: Path, *, uri: str, environments: Pat
                     "env", f"BENTO_WORKERS={workers}", str(programs / "bentoml"), "serve", "bento:Wine", "--port",
                     str(port), "--host", "127.0.0.1",
                 ],
-                environ={**bare, "PATH": f"{programs}:{os.environ['PATH']}", "BENTOML_HOME": str(root / "bentoml")},
+                environ={**bare, **path(programs), "BENTOML_HOME": str(root / "bentoml")},
                 directory=HERE / "peers",
             )
         )  # fmt: skip
@@ -341,6 +358,10 @@ def show(rows: list[Measured]) -> None:
             )
 
 
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
+
+
 def main() -> None:
     """Measure in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -372,12 +393,14 @@ def main() -> None:
                 print(f"homeport, empty cache: first answer after {cold:.1f} s", file=sys.stderr)
             for workers in options.workers:
                 for peer in found:
-                    rows.append(measure(peer, workers, (one, many), root, options))
-                    print(f"{peer.name} with {workers}: done", file=sys.stderr)
+                    try:
+                        rows.append(measure(peer, workers, (one, many), root, options))
+                    except (TimeoutError, subprocess.CalledProcessError) as error:
+                        # The others are still worth measuring.
+                        print(f"{peer.name} with {workers}: {error}\n{_tail(root / 'peers.log')}", file=sys.stderr)
+                    else:
+                        print(f"{peer.name} with {workers}: done", file=sys.stderr)
         show(rows)
-    except (TimeoutError, subprocess.CalledProcessError):
-        sys.stderr.write((root / "peers.log").read_text()[-3000:])
-        raise
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -184,7 +184,9 @@ def _full(limit: int, queue: int) -> Refusal:
         429,
         "REQUEST_LIMIT_EXCEEDED",
         f"this model is busy: {limit} requests are worked on and {queue} wait in this worker; try again later",
-        {"Retry-After": "1"},
+        # The next connection may come to a worker with room; a kept one stays with this one, and refusing is quick, so
+        # callers that reuse the connection that answered last would all end up here.
+        {"Retry-After": "1", "Connection": "close"},
     )
 
 
