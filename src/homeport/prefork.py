@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from homeport.errors import HomeportError
+from homeport.program import port_taken
 
 # Workers that die this often within this many seconds are not replaced again: the fault is not theirs.
 _MOST_DEATHS, _DEATHS_WINDOW = 5, 30.0
@@ -47,13 +48,7 @@ def listeners(who: str, host: str, port: int, count: int, setting: str) -> list[
         try:
             listener.bind((host, port))
         except OSError as error:
-            raise HomeportError(
-                code="PORT_TAKEN",
-                what=f"{who} cannot listen on {host}:{port}",
-                evidence=(("error", error.strerror or str(error)),),
-                why="another program listens there",
-                fix=f"stop that program, or choose another port: {setting}",
-            ) from error
+            raise port_taken(who, host, port, setting, error) from error
         sockets.append(listener)
     return sockets
 

@@ -186,13 +186,18 @@ def check_port(who: str, host: str, port: int, name: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise HomeportError(
-                code="PORT_TAKEN",
-                what=f"{who} cannot listen on {host}:{port}",
-                evidence=(("error", error.strerror or str(error)),),
-                why="another program listens there",
-                fix=f"stop that program, or choose another port: {name}",
-            ) from error
+            raise port_taken(who, host, port, name, error) from error
+
+
+def port_taken(who: str, host: str, port: int, name: str, error: OSError) -> HomeportError:
+    """The error of a program that cannot listen; `name` is the setting that chooses another port."""
+    return HomeportError(
+        code="PORT_TAKEN",
+        what=f"{who} cannot listen on {host}:{port}",
+        evidence=(("error", error.strerror or str(error)),),
+        why="another program listens there",
+        fix=f"stop that program, or choose another port: {name}",
+    )
 
 
 def _secret(code: str, what: str, why: str, fix: str) -> HomeportError:

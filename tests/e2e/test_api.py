@@ -98,6 +98,7 @@ def test_a_clients_environment_is_the_callers_with_the_address_and_without_any_s
     monkeypatch.setenv("MINE", "1")
     with Platform(home=home) as platform:
         env = {"MLFLOW_TRACKING_URI": platform.tracking_uri, "HOMEPORT_HOME": str(home)}
+        env["HOMEPORT_SERVING_URL"] = platform.url("serving")
         assert platform.env() == env
         environ = platform.client_environ()
         admin = platform.env(admin=True)

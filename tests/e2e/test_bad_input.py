@@ -135,7 +135,7 @@ def test_sqlite_elsewhere_and_a_directory_for_artifacts_need_no_service_of_ours(
         MLFLOW_BACKEND_STORE_URI=f"sqlite:///{tmp_path}/m.db", MLFLOW_ARTIFACTS_DESTINATION=str(tmp_path / "artifacts")
     )
     home.up()
-    assert [row["name"] for row in home.status()["services"]] == ["tracking-migrate", "tracking"]
+    assert [row["name"] for row in home.status()["services"]] == ["tracking-migrate", "tracking", "serving"]
     done = home.run("run", "--", "python", "-W", "ignore", "-c", "import mlflow; mlflow.log_text('x', 'a.txt')")
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "artifacts").rglob("a.txt"))

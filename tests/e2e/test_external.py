@@ -116,7 +116,7 @@ def test_a_database_elsewhere_gets_the_schema_and_the_runs_and_no_database_of_ou
     home = new_home(MLFLOW_BACKEND_STORE_URI=database)
     home.up()
     names = [row["name"] for row in home.status()["services"]]
-    assert names == ["objectstore", "objectstore-init", "tracking-migrate", "tracking"]
+    assert names == ["objectstore", "objectstore-init", "tracking-migrate", "tracking", "serving"]
     assert not (home.home / "data" / "database").exists()
     done = python(LOG, home.env())
     assert done.stdout.split()[-2:] == ["4.0", "kept"], done.stderr

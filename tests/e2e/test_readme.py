@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,9 +29,9 @@ def newcomer(tmp_path: Path, clone_free_environ: dict[str, str]) -> Iterator[dic
     Homeport(tmp_path / ".local" / "share" / "homeport", environ).close()
 
 
-def shell(command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def shell(command: str, environ: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", "-c", command], env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ["sh", "-c", command], env=environ, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         stdin=subprocess.DEVNULL, timeout=300, check=False,
     )  # fmt: skip
 
@@ -52,3 +53,20 @@ def test_every_command_on_the_page_runs(page: str, newcomer: dict[str, str]) -> 
             done = shell(command, newcomer)
             assert done.returncode == 0, f"$ {command}\n{done.stdout}"
             assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
+
+
+@pytest.mark.slow
+def test_every_command_on_the_page_about_the_loop_runs_where_the_wine_is(
+    newcomer: dict[str, str], wine_csv: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(wine_csv, work / "winequality-white.csv")
+    said = ""
+    for block in console_blocks(ROOT / "docs/how-to/close-the-loop.md"):
+        for command, _ in block:
+            done = shell(command, newcomer, work)
+            assert done.returncode == 0, f"$ {command}\n{done.stdout}"
+            assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
+            said = done.stdout
+    assert "fresh" in said

@@ -15,6 +15,8 @@ import pytest
 from tests.e2e.harness import Homeport
 from tests.e2e.served import Models, Serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FRAME = pd.DataFrame({"a": np.linspace(0, 1, 40), "b": np.linspace(5, -5, 40)})
 TARGET = (FRAME["a"] * 3 + FRAME["b"] ** 2).to_numpy()

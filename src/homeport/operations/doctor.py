@@ -38,7 +38,7 @@ class Check:
 def examine(platform: Platform) -> list[Check]:
     """Every check, each safe from the others' failures."""
     checks: tuple[Callable[[Platform], Iterator[Check]], ...] = (
-        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts,
+        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _models,
     )  # fmt: skip
     rows: list[Check] = []
     for check in checks:
@@ -182,3 +182,25 @@ def _parts(platform: Platform) -> Iterator[Check]:
         yield Check(problem["part"], "fail", problem["message"], problem["fix"])
     if not body["problems"]:
         yield Check("parts", "pass", "database, schema and object store answer")
+
+
+def _models(platform: Platform) -> Iterator[Check]:
+    """What the serving API could not serve."""
+    url = platform.serving_url if platform.running else None
+    if url is None:
+        return
+    import json
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(f"{url}/status", timeout=10) as answer:  # noqa: S310 - http on loopback
+            status: dict[str, Any] = json.load(answer)
+    except (URLError, TimeoutError) as error:
+        yield Check("serving", "fail", f"does not answer: {error}", "homeport logs serving")
+        return
+    for failure in status["failures"]:
+        named = f"{failure['name']} version {failure['version']}".removesuffix(" version ")
+        yield Check("serving", "warn", f"{named}: {failure['error']}", "homeport logs serving")
+    if not status["failures"]:
+        yield Check("serving", "pass", f"{len(status['models'])} models served")

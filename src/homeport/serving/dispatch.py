@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from homeport.serving.refusal import Refusal, not_found
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from homeport.serving.traffic import Rule
 
 
+_LOOK_PAUSE = 1.0  # s between two looks for models that are asked for and not known
+
+
 class Dispatch:
     """Looks models up in the catalog.
 
@@ -22,11 +26,21 @@ class Dispatch:
         catalog: what is loaded.
         rules: traffic rules by model.
         references: what is to be served, in the user's order.
+        poll: looks for one model in the registry now, and loads what it finds.
     """
 
-    def __init__(self, catalog: Catalog, rules: Mapping[str, Rule], references: Sequence[Reference]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        rules: Mapping[str, Rule],
+        references: Sequence[Reference],
+        poll: Callable[[str], Awaitable[object]],
+    ) -> None:
         self._catalog = catalog
         self._rules = rules
+        self._references = references
+        self._poll = poll
+        self._next_look = 0.0
         self._first = next((each.name for each in references if each.name != "*"), None)
         self.started = False
 
@@ -50,6 +64,17 @@ class Dispatch:
         if entry is None:
             raise self._unknown("that model, version or alias is not served here")
         return entry
+
+    async def look(self, name: str) -> bool:
+        """Look for a model that is not known; False when that was not tried: not to be served, or too soon again."""
+        covered = any(reference.covers(name) for reference in self._references)
+        if not self.started or not covered or name in self._catalog.snapshot.default:
+            return False
+        if time.monotonic() < self._next_look:  # whoever asks for what does not exist must not make us ask on and on
+            return False
+        self._next_look = time.monotonic() + _LOOK_PAUSE
+        await self._poll(name)
+        return True
 
     def shadow(self, name: str, answered_by: Entry) -> Entry | None:
         """The version that is asked along this time, if any."""

@@ -77,7 +77,7 @@ class Front:
 
     async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
         try:
-            exchange.entry = entry = self._dispatch.find(exchange.route, exchange.sticky)
+            exchange.entry = entry = await self._find(exchange)
             entry.enter()
             try:
                 return await self._predict(exchange, entry, body)
@@ -88,6 +88,16 @@ class Front:
         except Exception as error:  # ours: the caller learns that, the log learns what
             self._after.unforeseen(error, exchange.path, exchange.request_id)
             return _refused(exchange, _FAILED)
+
+    async def _find(self, exchange: Exchange) -> Entry:
+        try:
+            return self._dispatch.find(exchange.route, exchange.sticky)
+        except Refusal:
+            # Promoted a moment ago, and perhaps in service in another worker already: look before saying no.
+            name = exchange.route.name
+            if name is None or not await self._dispatch.look(name):
+                raise
+            return self._dispatch.find(exchange.route, exchange.sticky)
 
     async def _predict(self, exchange: Exchange, entry: Entry, body: bytes) -> Reply:
         lane = self._dispatch.lane(entry)

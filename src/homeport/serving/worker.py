@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 20
 _TICK_SECONDS = 1.0
+_RELOAD_SECONDS = 240.0
 _ACCEPT_SECONDS, _READY_SECONDS = 10.0, 60.0  # the longest that the first look at the registry holds these up
 
 
@@ -76,7 +77,7 @@ class Worker:
         self._config = config
         self._index = index
         self._catalog = Catalog()
-        self._dispatch = Dispatch(self._catalog, config.rules, config.references)
+        self._dispatch = Dispatch(self._catalog, config.rules, config.references, self._look_for)
         self._log = _prediction_log(config, index)
         self._tracing = Tracing.from_environ()
         self._after = After(config, self._dispatch, self._log, self._tracing)
@@ -133,6 +134,9 @@ class Worker:
             await asyncio.sleep(0.02)
         self._dispatch.started = True
 
+    async def _look_for(self, name: str) -> None:
+        await asyncio.to_thread(self._follower.poll_now, {name}, self._config.timeout)
+
     async def _tick(self) -> None:
         while True:
             for entry in self._dispatch.entries():
@@ -164,7 +168,9 @@ class Worker:
         return Lane(servable, concurrency=threads, queue=self._config.queue)
 
     def reloaded(self, name: str, version: str, seconds: float) -> None:
-        """The follower brought a version into service."""
+        """The follower brought a version into service; the other workers need not wait for their next look."""
+        if self._dispatch.started:
+            self._on_loop(lambda: self._keep(self._siblings.ask_all("reload", {"names": [name]}, _RELOAD_SECONDS)))
         metrics.RELOADS.labels(name).inc()
         metrics.LOAD_SECONDS.labels(name).observe(seconds)
         if self._index == 0:
@@ -185,7 +191,7 @@ class Worker:
 
     async def _reload(self, arguments: dict[str, Any]) -> dict[str, Any]:
         names = arguments["names"]
-        result = await asyncio.to_thread(self._follower.poll_now, set(names) if names else None, 240.0)
+        result = await asyncio.to_thread(self._follower.poll_now, set(names) if names else None, _RELOAD_SECONDS)
         return {"ok": result.ok, "changes": result.changes, "failures": result.failures, "registry": result.registry}
 
     async def _load_name(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +260,7 @@ class Worker:
             raise Refusal(403, "PERMISSION_DENIED", "webhooks are off: HOMEPORT_WEBHOOK_SECRET is not set")
         names = sorted(self._webhook.check(headers, body, time.time()).names)
         if names:
-            self._keep(self._siblings.ask_all("reload", {"names": names}, 240.0))
+            self._keep(self._siblings.ask_all("reload", {"names": names}, _RELOAD_SECONDS))
         return names
 
     def metrics(self) -> tuple[bytes, str]:

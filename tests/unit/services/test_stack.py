@@ -24,13 +24,35 @@ def graph(tmp_path: Path, **environ: str) -> Graph:
 def test_the_default_platform_has_these_services_in_this_order(tmp_path: Path) -> None:
     built = graph(tmp_path)
     assert [node.name for node in built] == [
-        "database", "objectstore", "objectstore-init", "tracking-migrate", "tracking",
+        "database", "objectstore", "objectstore-init", "tracking-migrate", "tracking", "serving",
     ]  # fmt: skip
     assert dict(built["tracking"].needs) == {
         "tracking-migrate": COMPLETED, "objectstore": HEALTHY, "objectstore-init": COMPLETED,
     }  # fmt: skip
     assert dict(built["tracking-migrate"].needs) == {"database": HEALTHY}
     assert dict(built["objectstore-init"].needs) == {"objectstore": HEALTHY}
+
+
+def test_serving_waits_for_tracking_and_gets_no_key_of_the_bucket_and_none_of_mlflows_database(tmp_path: Path) -> None:
+    built = graph(tmp_path)
+    assert dict(built["serving"].needs) == {"tracking": HEALTHY}
+    env = built["serving"].env
+    assert not {"AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "MLFLOW_BACKEND_STORE_URI"} & env.keys()
+    assert not [name for name in env if name.startswith("HOMEPORT_PREDICTION")]
+
+
+def test_keeping_predictions_adds_a_job_with_a_role_of_its_own(tmp_path: Path) -> None:
+    built = graph(tmp_path, HOMEPORT_PREDICTION_LOG="0.5")
+    assert dict(built["serving-migrate"].needs) == {"database": HEALTHY}
+    assert dict(built["serving"].needs) == {"tracking": HEALTHY, "serving-migrate": COMPLETED}
+    secrets = list(leaves(built["serving"].env["HOMEPORT_PREDICTION_DATABASE_URI"]))
+    assert Secret("prediction-password") in secrets
+    assert Secret("database-password") not in secrets
+
+
+def test_nothing_to_serve_is_no_service(tmp_path: Path) -> None:
+    assert "serving" not in graph(tmp_path, HOMEPORT_SERVE="none", HOMEPORT_PREDICTION_LOG="1")
+    assert "serving-migrate" not in graph(tmp_path, HOMEPORT_SERVE="none", HOMEPORT_PREDICTION_LOG="1")
 
 
 def test_a_database_elsewhere_leaves_the_service_out(tmp_path: Path) -> None:

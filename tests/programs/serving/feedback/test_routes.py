@@ -269,6 +269,7 @@ def test_a_format_nobody_writes_is_not_acceptable(url: str) -> None:
     assert requests.get(f"{url}/training-data", headers=browser, timeout=30).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_a_hundred_thousand_rows_take_little_memory(uri: str, session: Any, name: str) -> None:
     many(session, 100_000, width=200)

@@ -25,6 +25,8 @@ ROWS = 300
 KEPT = """
 import json, sys
 import mlflow
+
+pytestmark = pytest.mark.slow
 run = mlflow.MlflowClient().get_run(sys.argv[1])
 print(json.dumps({
     "params": run.data.params,

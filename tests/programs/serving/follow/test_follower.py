@@ -15,6 +15,8 @@ from tests.programs.serving.follow.conftest import Register
 from tests.programs.serving.follow.wire import Wire
 from tests.programs.serving.follow.worker import Worker, eventually
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 

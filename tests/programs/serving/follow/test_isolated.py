@@ -24,6 +24,8 @@ from homeport.serving.refusal import Refusal
 from homeport.serving.servable import Dialect, Request, Servable
 from tests.programs.serving.follow.worker import eventually
 
+pytestmark = pytest.mark.slow
+
 MAKER = "tests.programs.serving.follow.linear:Linear"
 ONE = RegisteredVersion("wine", "1", run_id="r", model_id="m-1")
 

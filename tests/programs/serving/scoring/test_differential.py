@@ -23,6 +23,8 @@ from homeport.serving.scoring.scorer import Scorer
 from tests.programs.serving.scoring.models import WINE, X
 from tests.programs.serving.scoring.upstream import Outcome, Upstream, compact, serving, without_nan
 
+pytestmark = pytest.mark.slow
+
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 ROW = X.to_numpy()[0].tolist()
 MIXED_ROW = {
