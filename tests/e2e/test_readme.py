@@ -69,4 +69,4 @@ def test_every_command_on_the_page_about_the_loop_runs_where_the_wine_is(
             assert done.returncode == 0, f"$ {command}\n{done.stdout}"
             assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
             said = done.stdout
-    assert "fresh" in said
+    assert "read 10 labelled rows" in said

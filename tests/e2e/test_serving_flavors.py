@@ -121,12 +121,12 @@ from mlflow.models import infer_signature
 model = torch.nn.Linear(2, 1, dtype=torch.float64)
 torch.nn.init.constant_(model.weight, 2.0)
 torch.nn.init.constant_(model.bias, 1.0)
-frame = pd.DataFrame({"a": [1.0], "b": [2.0]})
+frame = pd.DataFrame({"a": [1.0, 0.0], "b": [2.0, 0.0]})
 with torch.no_grad():
     answer = model(torch.tensor(frame.to_numpy())).numpy()
 with mlflow.start_run():
     mlflow.pytorch.log_model(model, name="model", registered_model_name="torch", pip_requirements=[],
-                             signature=infer_signature(frame.to_numpy(), answer))
+                             input_example=frame.to_numpy(), signature=infer_signature(frame.to_numpy(), answer))
 MlflowClient().set_registered_model_alias("torch", "champion", 1)
 """
 
