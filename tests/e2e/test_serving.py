@@ -244,6 +244,9 @@ def test_metrics_count_every_workers_answers_on_one_page(serving: Serving, model
     serving.reload()
     for _ in range(20):
         assert serving.predict(name, ROW).status == 200
+    row = serving.models()[name]
+    assert (row["requests"], row["failed"], row["in_flight"]) == (20, 0, 0)
+    assert 0 < row["latency"]["p50"] <= row["latency"]["p99"]
     wanted = f'homeport_serving_requests_total{{model="{name}",protocol="mlflow",status="200",version="1"}} 20.0'
     assert wanted in serving.get("/metrics").body
     eventually(lambda: f'alias="champion",model="{name}"' in serving.get("/metrics").body)

@@ -34,6 +34,9 @@ class Board(Protocol):
     def status(self) -> dict[str, Any]:
         """What is served and how well, as the page and `/status` show it."""
 
+    async def load(self) -> list[dict[str, Any]]:
+        """How much each version is asked, in all workers together."""
+
     def descriptions(self) -> list[Description]:
         """Every loaded version."""
 
@@ -74,7 +77,7 @@ def _platform(board: Board) -> APIRouter:
     @router.get("/", summary="Welcome", response_model=None)
     async def welcome(accept: Annotated[str, Header()] = "") -> Response:
         if "text/html" in accept:
-            return HTMLResponse(page.render(board.status()), headers=page.headers())
+            return HTMLResponse(page.render(await _with_load(board)), headers=page.headers())
         served = [f"{each.name}/{each.version}" for each in board.descriptions()]
         return JSONResponse({"message": "Welcome to the API service!", "models": served, "docs": "/docs"})
 
@@ -93,7 +96,7 @@ def _platform(board: Board) -> APIRouter:
 
     @router.get("/status", summary="What is served, since when, and what could not be")
     async def status(workers: Annotated[bool, Query()] = False) -> dict[str, Any]:
-        found = board.status()
+        found = await _with_load(board)
         if workers:
             found["each_worker"] = await board.everywhere("served", {}, 5.0)
         return found
@@ -191,6 +194,19 @@ def _v2(board: Board) -> APIRouter:
         return JSONResponse({})
 
     return router
+
+
+async def _with_load(board: Board) -> dict[str, Any]:
+    """The status, and with each version how much it is asked."""
+    load = {(row["name"], row["version"]): row for row in await board.load()}
+    found = board.status()
+    models = []
+    for row in found["models"]:
+        mine = load.get((row["name"], str(row["version"])), {})
+        latency = {key: value for key, value in mine.get("latency", {}).items() if value is not None}
+        asked = {"requests": mine.get("answered", 0), "failed": mine.get("failed", 0)}
+        models.append({**row, **asked, "in_flight": mine.get("in_flight", 0), "latency": latency or None})
+    return {**found, "models": models}
 
 
 async def _object(request: HttpRequest) -> dict[str, Any]:

@@ -6,7 +6,8 @@ is set by the master before this is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,7 @@ class Meter:
         self._requests: dict[tuple[str, int], Any] = {}
         self.answered = 0
         self.failed = 0
+        self.buckets = [0] * (len(_SECONDS) + 1)
 
     def count(self, protocol: str, status: int, seconds: float) -> None:
         """One request answered."""
@@ -80,11 +82,22 @@ class Meter:
         self._latency.observe(seconds)
         self.answered += 1
         self.failed += status >= 400  # noqa: PLR2004 - HTTP
+        self.buckets[bisect_left(_SECONDS, seconds)] += 1
 
     def levels(self, in_flight: int, waiting: int) -> None:
         """What is under way just now."""
         IN_FLIGHT.labels(self._labels.model, self._labels.version).set(in_flight)
         WAITING.labels(self._labels.model, self._labels.version).set(waiting)
+
+
+def quantile(buckets: Sequence[int], share: float) -> float | None:
+    """The seconds within which that share of the requests was answered, to a bucket's precision; None without any."""
+    reached, wanted = 0, share * sum(buckets)
+    for bound, count in zip((*_SECONDS, _SECONDS[-1]), buckets, strict=True):
+        reached += count
+        if count and reached >= wanted:
+            return bound
+    return None
 
 
 def show_served(served: Iterable[tuple[str, str, str, str]]) -> None:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 20
 _TICK_SECONDS = 1.0
-_RELOAD_SECONDS = 240.0
+_RELOAD_SECONDS, _LOAD_SECONDS = 240.0, 1.0
 _ACCEPT_SECONDS, _READY_SECONDS = 10.0, 60.0  # the longest that the first look at the registry holds these up
 
 
@@ -216,6 +216,7 @@ class Worker:
             meter = self._after.meter(entry.version.name, str(entry.version.version))
             served[f"{entry.version.name}/{entry.version.version}"] = {
                 "answered": meter.answered, "failed": meter.failed, "in_flight": entry.in_flight,
+                "buckets": meter.buckets,
             }  # fmt: skip
         return {"ok": True, "served": served}
 
@@ -234,6 +235,24 @@ class Worker:
                 for rule in self._config.rules.values()
             ],
         }
+
+    async def load(self) -> list[dict[str, Any]]:
+        """How much each version is asked, in all workers together: requests, failures, in flight, latency in s."""
+        workers = await self.everywhere("served", {}, _LOAD_SECONDS)
+        rows = []
+        for entry in self._dispatch.entries():
+            name, version = entry.version.name, str(entry.version.version)
+            served = [each for worker in workers if (each := worker.get("served", {}).get(f"{name}/{version}"))]
+            buckets = [sum(column) for column in zip(*(each["buckets"] for each in served), strict=True)]
+            rows.append(
+                {
+                    "name": name,
+                    "version": version,
+                    **{key: sum(each[key] for each in served) for key in ("answered", "failed", "in_flight")},
+                    "latency": {"p50": metrics.quantile(buckets, 0.5), "p99": metrics.quantile(buckets, 0.99)},
+                }
+            )
+        return rows
 
     def descriptions(self) -> list[Description]:
         """Every loaded version, the one that answers by default first among those of its name."""
