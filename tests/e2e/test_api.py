@@ -194,6 +194,7 @@ def test_the_next_test_finds_it(homeport_platform):
 
 
 @pytest.mark.usefixtures("settings_of_the_machine")
+@pytest.mark.slow
 def test_the_pytest_fixture_is_one_private_platform_a_session_and_leaves_nothing_behind(
     pytester: pytest.Pytester, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_down_and_up_keep_every_run_and_artifact(new_home: NewHome, python: Pyth
     home.ok("down")  # idempotent
 
 
+@pytest.mark.slow
 def test_two_isolated_platforms_run_side_by_side_with_data_of_their_own(tmp_path: Path, new_home: NewHome) -> None:
     one, two = new_home(tmp_path / "one"), new_home(tmp_path / "two")
     for each in (one, two):

@@ -14,7 +14,12 @@ import pytest
 from tests.documents import ROOT, console_blocks, normalised
 from tests.e2e.harness import Homeport
 
-PAGES = ("README.md", "docs/quickstart.md", "docs/how-to/operate.md", "docs/how-to/serve-models.md")
+PAGES = (
+    "README.md",
+    "docs/quickstart.md",
+    "docs/how-to/operate.md",
+    pytest.param("docs/how-to/serve-models.md", marks=pytest.mark.slow),
+)
 # `make install` and `make demo` are what runs these tests and what .ci/run does; activating is PATH below.
 _DONE_ELSEWHERE = ("make ", ". .venv")
 

@@ -37,6 +37,7 @@ def test_up_serves_and_says_where(platform: Homeport) -> None:
     assert requests.get(f"{url}/v2/health/ready", timeout=30).json() == {"live": True, "ready": True}
 
 
+@pytest.mark.slow
 def test_a_platform_that_serves_nothing_has_no_serving_service(new_home: NewHome) -> None:
     home = new_home(HOMEPORT_SERVE="none")
     assert "Serving" not in home.up()
@@ -105,6 +106,7 @@ def test_reload_reaches_every_worker(serving: Serving) -> None:
     assert all(worker["ok"] for worker in workers)
 
 
+@pytest.mark.slow
 def test_a_moved_alias_is_followed_by_itself_in_every_worker(serving: Serving, models: Models, name: str) -> None:
     models.point(name, "champion", models.constant(name, 1.0))
     serving.serves(name, "1")
@@ -117,6 +119,7 @@ def test_a_moved_alias_is_followed_by_itself_in_every_worker(serving: Serving, m
     assert gone.status == 404
 
 
+@pytest.mark.slow
 def test_reload_is_done_when_it_answers(serving: Serving, models: Models, name: str) -> None:
     for value in (1.0, 2.0, 3.0):
         models.point(name, "champion", models.constant(name, value))
@@ -126,6 +129,7 @@ def test_reload_is_done_when_it_answers(serving: Serving, models: Models, name: 
             assert serving.predict(name, ROW).body == {"predictions": [value]}
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one_serving(serving: Serving, models: Models, name: str) -> None:
     models.point(name, "champion", models.constant(name, 1.0))
     serving.reload()
@@ -145,6 +149,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one_serving(serving: Servi
     serving.reload()
 
 
+@pytest.mark.slow
 def test_two_versions_with_modules_of_the_same_name_run_each_their_own_code(
     serving: Serving, models: Models, name: str, tmp_path: Path
 ) -> None:
@@ -207,6 +212,7 @@ def test_a_wrong_method_is_405_and_says_which_is_right(serving: Serving) -> None
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_is_our_fault_and_tells_nothing_of_itself(
     serving: Serving, models: Models, name: str
 ) -> None:

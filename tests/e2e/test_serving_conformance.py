@@ -157,6 +157,7 @@ def test_mlflows_own_client_is_answered(serving: Serving, wine: float) -> None:
     assert float(found.iloc[0, 0]) == pytest.approx(wine)
 
 
+@pytest.mark.slow
 def test_every_answer_is_one_the_openapi_document_promises(serving: Serving) -> None:
     schema = schemathesis.openapi.from_url(f"{serving.url}/openapi.json")
     tested = 0

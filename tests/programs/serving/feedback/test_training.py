@@ -22,11 +22,11 @@ from tests.programs.serving.feedback.web import site
 
 ROWS = 300
 
+pytestmark = pytest.mark.slow
+
 KEPT = """
 import json, sys
 import mlflow
-
-pytestmark = pytest.mark.slow
 run = mlflow.MlflowClient().get_run(sys.argv[1])
 print(json.dumps({
     "params": run.data.params,

@@ -15,6 +15,8 @@ from homeport.serving.follow.registry import Registry
 from tests.programs.serving.follow.conftest import Register
 from tests.programs.serving.follow.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
