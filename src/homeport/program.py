@@ -52,6 +52,7 @@ def replace(argv: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     try:
         os.execve(argv[0], list(argv), dict(environ))  # noqa: S606 - without a shell is the point
     except OSError as error:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # this program goes on, and a closed pipe must not end it
         raise HomeportError(
             code="PROGRAM_NOT_STARTED",
             what=f"{argv[0]} could not be started",

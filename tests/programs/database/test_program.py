@@ -71,6 +71,7 @@ def test_a_program_that_cannot_be_started_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HomeportError) as caught:
         program.replace([str(tmp_path / "none")], {})
     assert caught.value.code == "PROGRAM_NOT_STARTED"
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN  # who goes on must survive a closed pipe
 
 
 def test_a_secret_comes_from_its_variable_or_its_file(tmp_path: Path) -> None:
