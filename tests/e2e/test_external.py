@@ -138,7 +138,7 @@ def test_a_store_elsewhere_gets_the_bucket_and_the_artifacts_and_no_store_of_our
     home = new_home(**store.settings, HOMEPORT_BUCKET="team-artifacts")
     home.up()
     assert [row["name"] for row in home.status()["services"]] == [
-        "database", "objectstore-init", "tracking-migrate", "tracking",
+        "database", "objectstore-init", "tracking-migrate", "tracking", "serving",
     ]  # fmt: skip
     assert not (home.home / "data" / "objectstore").exists()
     environ = {name: value for name, value in home.env().items() if name not in store.settings}
