@@ -9,10 +9,13 @@ from urllib.request import Request, urlopen
 
 name = sys.argv[1] if len(sys.argv) > 1 else "penguins"
 serving = os.environ["HOMEPORT_SERVING_URL"]
+headers = {"Content-Type": "application/json"}
+if key := os.environ.get("HOMEPORT_SERVING_KEY"):  # where clients must log in
+    headers["X-API-Key"] = key
 
 # A version that was promoted a moment ago is served within a few seconds.
 for _ in range(120):
-    with urlopen(f"{serving}/status") as answer:
+    with urlopen(Request(f"{serving}/status", headers=headers)) as answer:
         models = {model["name"]: model for model in json.load(answer)["models"]}
     if name in models and models[name]["example"]:
         break
@@ -21,7 +24,7 @@ else:
     sys.exit(f"{name} is not served; what is: {serving}/status")
 
 body = json.dumps(models[name]["example"]).encode()
-request = Request(f"{serving}/models/{name}/invocations", data=body, headers={"Content-Type": "application/json"})
+request = Request(f"{serving}/models/{name}/invocations", data=body, headers=headers)
 try:
     with urlopen(request) as answer:
         print(f"{name} version {answer.headers['X-Model-Version']} says {json.load(answer)['predictions']}")

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from homeport import login
 from homeport.errors import HomeportError
 from homeport.settings import Settings, dumps, loads
 from homeport.supervisor.client import Client
@@ -116,6 +117,7 @@ def main() -> int:
         return int(error.exit_code)
 
     def urls() -> dict[str, str]:
+        login.note(settings, home)  # by now this keeper owns the home
         return {name: f"http://{':'.join(map(str, target.address(name)))}" for name in _WITH_URL if name in graph}
 
     os.chdir(home.root)

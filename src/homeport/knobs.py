@@ -15,6 +15,7 @@ from homeport.errors import ExitCode, HomeportError
 Parser = Callable[[Any], Any]
 MASK = "********"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -91,6 +92,8 @@ class Knob:
 
     def written(self, value: object) -> str:
         """The value as an environment variable has it."""
+        if value is None:
+            return ""
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def masked(self, value: object) -> str:
@@ -130,6 +133,19 @@ def path(raw: object) -> Path:
     if not value:
         raise ValueError("must name a directory")
     return Path(value).expanduser().absolute()
+
+
+def optional_path(raw: object) -> Path | None:
+    """An absolute path, or nothing."""
+    return path(raw) if str(raw or "").strip() else None
+
+
+def domain(raw: object) -> str:
+    """A domain name or an address, without scheme, port or path."""
+    value = text(raw).lower().rstrip(".")
+    if not _DOMAIN.fullmatch(value):
+        raise ValueError("must be a domain name such as example.org, without https://, port or path")
+    return value
 
 
 def flag(raw: object) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from homeport import login
 from homeport.errors import ExitCode, HomeportError
 from homeport.keeper import Keeper, admin_environ
 from homeport.settings import Settings, load
@@ -179,17 +180,27 @@ class Platform:
                 return str(row["url"])
         raise not_running(self.home)
 
+    @property
+    def login(self) -> login.Login | None:
+        """Who logs in to the running platform, and with what; None where nobody is asked."""
+        return login.of(self._home)
+
     def env(self, *, admin: bool = False) -> dict[str, str]:
-        """The variables a client needs; with `admin` also those that reach the database and the bucket directly."""
+        """The variables a client needs; with `admin` also those that reach the database and the bucket directly.
+
+        Where clients must log in they hold secrets: the administrator's password and the serving API's key.
+        """
         uri = self.tracking_uri
         env = {"MLFLOW_TRACKING_URI": uri}
         if serving := self.serving_url:
             env["HOMEPORT_SERVING_URL"] = serving
-        exported: list[str] = []
+        ours: dict[str, str] = {}
+        if asked := self.login:
+            ours |= login.environ(asked, self.settings)
         if admin:
-            direct = admin_environ(self.settings, self._home)
-            env |= direct
-            exported = sorted(direct)
+            ours |= admin_environ(self.settings, self._home)
+        env |= ours
+        exported = sorted(ours)
         if self.settings.source("home") != "default" or self.home != load({}, environ={}).home:
             env["HOMEPORT_HOME"] = str(self.home)
         if exported:

@@ -7,22 +7,22 @@ are used for: `stack.py` does.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from homeport.errors import ExitCode, HomeportError
+from homeport import layers
 from homeport.knobs import (
     Knob,
     choice,
-    did_you_mean,
+    domain,
     flag,
     fraction,
     knob,
     number,
+    optional_path,
     path,
     port,
     s3_bucket,
@@ -30,16 +30,12 @@ from homeport.knobs import (
     text,
     uri,
 )
+from homeport.model.values import Setting
 from homeport.serving.follow import references
 from homeport.serving.traffic import parse as parse_traffic
 
 DEFAULT_HOME_NAME = "homeport"
 NOTHING_SERVED = "none"
-
-# Variables in our name space that are no settings: set by `homeport env`, by the supervisor, or by tests.
-INTERNAL = frozenset(
-    {"HOMEPORT_EXPORTED", "HOMEPORT_REASON_FILE", "HOMEPORT_NO_SKIP", "HOMEPORT_SERVING_URL", "HOMEPORT_SERVING_KEY"}
-)
 
 
 def default_home() -> Path:
@@ -80,6 +76,12 @@ class Settings:
     )
     cache: Path = knob(
         "HOMEPORT_CACHE", path, default_cache, "Where downloaded data sets are kept.", shown="user cache directory"
+    )
+    target: str = knob(
+        "HOMEPORT_TARGET",
+        choice("embedded", "compose"),
+        "embedded",
+        "Where the platform runs: `embedded` (plain processes on this machine) or `compose` (containers).",
     )
     tracking_port: int = knob(
         "HOMEPORT_TRACKING_PORT", port, 5000, "Port of the tracking server on 127.0.0.1; 0: any free port."
@@ -138,6 +140,64 @@ class Settings:
         "AWS_SECRET_ACCESS_KEY", secret, "", "Secret key that belongs to AWS_ACCESS_KEY_ID."
     )
     aws_region: str = knob("AWS_DEFAULT_REGION", text, "us-east-1", "Region named in S3 requests.")
+    shared_artifacts: Path | None = knob(
+        "HOMEPORT_SHARED_ARTIFACTS",
+        optional_path,
+        None,
+        "A directory that every client and the server see at this same path; set: artifacts are not sent through the "
+        "server, and no `objectstore` service is started.",
+    )
+    database_engine: str = knob(
+        "HOMEPORT_DATABASE",
+        choice("postgresql", "mariadb"),
+        "postgresql",
+        "Which database the container targets run; plain processes run PostgreSQL.",
+    )
+    mysql_root_password: str = knob(
+        "MYSQL_ROOT_PASSWORD", secret, "", "Password of MariaDB's root; empty: generated and kept in secrets/."
+    )
+    auth: str = knob(
+        "HOMEPORT_AUTH",
+        choice("auto", "basic", "off"),
+        "auto",
+        "Whether clients must log in: `basic` (MLflow's own users), `off`, or `auto`: off on loopback, basic in "
+        "containers.",
+    )
+    admin_username: str = knob(
+        "MLFLOW_AUTH_ADMIN_USERNAME", text, "admin", "MLflow's administrator, where clients must log in."
+    )
+    admin_password: str = knob(
+        "MLFLOW_AUTH_ADMIN_PASSWORD", secret, "", "Password of that account; empty: generated and kept in secrets/."
+    )
+    serving_key: str = knob(
+        "HOMEPORT_SERVING_KEY",
+        secret,
+        "",
+        "Key that the serving API asks for where clients must log in; empty: generated and kept in secrets/.",
+    )
+    domain: str = knob(
+        "DOMAIN", domain, "localhost", "Domain of the gateway: the UI is mlflow.DOMAIN, predictions models.DOMAIN."
+    )
+    tls: str = knob(
+        "HOMEPORT_TLS",
+        choice("auto", "internal", "letsencrypt"),
+        "auto",
+        "Who signs the gateway's certificate: `internal` (a CA of its own), `letsencrypt`, or `auto`: Let's Encrypt "
+        "where DOMAIN is public.",
+    )
+    acme_email: str = knob("HOMEPORT_ACME_EMAIL", text, "", "Whom Let's Encrypt writes to before a certificate ends.")
+    gateway: str = knob(
+        "HOMEPORT_GATEWAY",
+        choice("own", "external"),
+        "own",
+        "`external`: a Traefik of the site finds the services by their labels, and none is started.",
+    )
+    gateway_network: str = knob(
+        "HOMEPORT_GATEWAY_NETWORK", text, "traefik", "The Docker network of a site's own Traefik."
+    )
+    listen: str = knob("HOMEPORT_LISTEN", text, "127.0.0.1", "Address on the host that the gateway listens on.")
+    http_port: int = knob("HOMEPORT_HTTP_PORT", port, 80, "Port on the host for HTTP, which leads to HTTPS.")
+    https_port: int = knob("HOMEPORT_HTTPS_PORT", port, 443, "Port on the host for HTTPS.")
     serve: str = knob(
         "HOMEPORT_SERVE",
         _served,
@@ -239,7 +299,7 @@ class Settings:
     @cached_property
     def embedded_objectstore(self) -> bool:
         """Whether the platform runs an object store of its own."""
-        return not self.s3_endpoint_url and not self.artifacts_destination
+        return not self.s3_endpoint_url and not self.artifacts_destination and not self.shared_artifacts
 
     @cached_property
     def serves(self) -> bool:
@@ -258,8 +318,26 @@ class Settings:
 
     @cached_property
     def destination(self) -> str:
-        """Where artifacts go, as a URI."""
+        """Where artifacts go, as a URI or an absolute path."""
+        if self.shared_artifacts:
+            return str(self.shared_artifacts)
         return self.artifacts_destination or f"s3://{self.bucket}"
+
+    @property
+    def basic_auth(self) -> bool:
+        """Whether clients of plain processes must log in."""
+        return self.auth == "basic"
+
+    def value(self, name: str, default: str | None = None) -> Setting:
+        """A setting as a value of the graph.
+
+        Args:
+            name: attribute of this class.
+            default: what a target uses where its user sets nothing; the setting's own default when not given.
+        """
+        item = next(item for item in knobs() if item.name == name)
+        fallback = item.written(item.default()) if callable(item.default) else item.written(item.default)
+        return Setting(item.env, item.written(getattr(self, name)), fallback if default is None else default)
 
     def source(self, name: str) -> str:
         """Where the value of a setting came from: flag, environment, .env, homeport.toml or default."""
@@ -285,29 +363,30 @@ def load(
         HomeportError: SETTING_INVALID or CONFIG_UNREADABLE (exit 2), naming the setting, the value and its source.
     """
     directory = directory or Path.cwd()
-    ambient = _without_exported(dict(os.environ if environ is None else environ))
-    dotenv = _dotenv(directory / ".env")
-    layers: list[tuple[str, Mapping[str, Any]]] = [
+    ambient = layers.without_exported(dict(os.environ if environ is None else environ))
+    dotenv, notes = layers.understood(layers.dotenv(directory / ".env"))
+    every: layers.Layers = [
         ("flag", {item.env: flags[item.name] for item in knobs() if flags and flags.get(item.name) is not None}),
         ("environment", ambient),
         (".env", dotenv),
     ]
-    toml = _toml(directory / "homeport.toml")
-    home = next((str(layer["HOMEPORT_HOME"]) for _, layer in [*layers, ("", toml)] if layer.get("HOMEPORT_HOME")), None)
-    home_toml = _toml((Path(home).expanduser() if home else default_home()) / "homeport.toml")
-    layers += [("homeport.toml", toml), ("homeport.toml of the home", home_toml)]
+    toml = layers.toml(directory / "homeport.toml", knobs())
+    home = next((str(layer["HOMEPORT_HOME"]) for _, layer in [*every, ("", toml)] if layer.get("HOMEPORT_HOME")), None)
+    home_toml = layers.toml((Path(home).expanduser() if home else default_home()) / "homeport.toml", knobs())
+    every += [("homeport.toml", toml), ("homeport.toml of the home", home_toml)]
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for item in knobs():
-        found = _first(item, layers)
+        found = layers.first(item, every)
         if found is not None:
             raw, source = found
             values[item.name], sources[item.name] = item.read(raw, source), source
+    unknown = (layers.unknown(layer, source, knobs()) for layer, source in ((ambient, "environment"), (dotenv, ".env")))
     return Settings(
         **values,
         sources=sources,
-        extra=_mlflow_extra({**dotenv, **ambient}),
-        warnings=_unknown(ambient, "environment") + _unknown(dotenv, ".env"),
+        extra=layers.mlflow_extra({**dotenv, **ambient}, knobs()),
+        warnings=(*notes, *(line for lines in unknown for line in lines)),
     )
 
 
@@ -321,87 +400,3 @@ def loads(data: Mapping[str, Any]) -> Settings:
     """What `dumps` made, unchanged: nothing is read from the environment or from files."""
     given = {item.name: item.read(raw, "") for item in knobs() if (raw := data["values"][item.name]) != ""}
     return Settings(**given, sources=data["sources"], extra=data["extra"])
-
-
-def _first(item: Knob, layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[Any, str] | None:
-    for source, layer in layers:
-        file_name = layer.get(f"{item.env}_FILE") if item.is_secret else None
-        # An empty variable counts as not set: `.env` files list names without values.
-        if layer.get(item.env) not in {None, ""}:
-            if file_name:
-                raise item.refused("", source, f"both {item.env} and {item.env}_FILE are set", "keep one of the two")
-            return layer[item.env], source
-        if file_name:
-            return item.from_file(Path(str(file_name)).expanduser(), source), source
-    return None
-
-
-def _without_exported(environ: dict[str, str]) -> dict[str, str]:
-    """The environment less what `homeport env` exported: clients' variables are not this platform's configuration."""
-    exported = {name for name in environ.get("HOMEPORT_EXPORTED", "").split(",") if name}
-    return {name: value for name, value in environ.items() if name not in exported}
-
-
-def _dotenv(file: Path) -> dict[str, str]:
-    if not file.is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    try:
-        return {name: value for name, value in dotenv_values(file).items() if value is not None}
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(file, error, "make it readable, one NAME=value a line, in UTF-8") from error
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    """The file's keys as environment names, so that every layer speaks one language."""
-    try:
-        if not file.is_file():
-            return {}
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _unreadable(file, error, "mend the line named above, or remove the file") from error
-    names = {item.name: item.env for item in knobs()}
-    for key in content:
-        if key not in names:
-            raise HomeportError(
-                code="SETTING_UNKNOWN",
-                what=f'homeport.toml has a key that is no setting: "{key}"',
-                evidence=(("file", str(file)),),
-                why="a setting that is silently ignored is worse than an error",
-                fix=did_you_mean(key, names) or "homeport config show lists all settings",
-                exit_code=ExitCode.USAGE,
-            )
-    return {names[key]: value for key, value in content.items()}
-
-
-def _unreadable(file: Path, error: Exception, fix: str) -> HomeportError:
-    return HomeportError(
-        code="CONFIG_UNREADABLE",
-        what=f"{file.name} cannot be read",
-        evidence=(("file", str(file)), ("error", str(error))),
-        fix=fix,
-        exit_code=ExitCode.USAGE,
-    )
-
-
-def _unknown(layer: Mapping[str, str], source: str) -> tuple[str, ...]:
-    known = {item.env for item in knobs()} | {f"{item.env}_FILE" for item in knobs() if item.is_secret} | INTERNAL
-    return tuple(
-        f"{name} ({source}) is no setting of Homeport and is ignored. {did_you_mean(name, known)}".rstrip()
-        for name in sorted(layer)
-        if name.startswith("HOMEPORT_") and name not in known and not name.startswith("HOMEPORT_TEST_")
-    )
-
-
-# What a client sets for itself; a server that saw them would talk to itself or to somebody else's server.
-_CLIENT_ONLY = ("MLFLOW_TRACKING_", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_", "MLFLOW_EXPERIMENT_", "MLFLOW_ACTIVE_")
-
-
-def _mlflow_extra(layer: Mapping[str, str]) -> dict[str, str]:
-    known = {item.env for item in knobs()}
-    return {
-        name: value
-        for name, value in sorted(layer.items())
-        if name.startswith("MLFLOW_") and name not in known and not name.startswith(_CLIENT_ONLY)
-    }

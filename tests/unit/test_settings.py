@@ -148,3 +148,37 @@ def test_settings_that_were_set_can_be_handed_to_another_process(tmp_path: Path)
     again = loads(json.loads(json.dumps(dumps(found))))
     assert [getattr(again, k.name) for k in knobs()] == [getattr(found, k.name) for k in knobs()]
     assert again.source("tracking_port") == "flag"
+
+
+def test_minios_names_in_an_older_dotenv_are_read_as_ours_and_said(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MINIO_ROOT_USER=olduser\nMINIO_ROOT_PASSWORD=oldsecret\nMINIO_BUCKET_NAME=models\n")
+    found = load({}, environ={}, directory=tmp_path)
+    assert (found.aws_access_key_id, found.aws_secret_access_key, found.bucket) == ("olduser", "oldsecret", "models")
+    assert [line.split()[0] for line in found.warnings] == [
+        "MINIO_ROOT_USER",
+        "MINIO_ROOT_PASSWORD",
+        "MINIO_BUCKET_NAME",
+    ]
+    assert "oldsecret" not in "".join(found.warnings)
+
+
+def test_our_own_name_wins_over_minios(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MINIO_BUCKET_NAME=old\nHOMEPORT_BUCKET=new-one\n")
+    found = load({}, environ={}, directory=tmp_path)
+    assert found.bucket == "new-one"
+    assert not found.warnings
+
+
+@pytest.mark.parametrize("given", ["https://example.org", "example.org/x", "example.org:8443", "a b", "-a.org", "a..b"])
+def test_a_domain_that_is_none_is_refused_by_name(tmp_path: Path, given: str) -> None:
+    with pytest.raises(HomeportError) as refused:
+        load({}, environ={"DOMAIN": given}, directory=tmp_path)
+    assert "DOMAIN must be a domain name" in refused.value.what
+
+
+def test_an_optional_directory_may_be_left_out_and_is_made_absolute(tmp_path: Path) -> None:
+    assert load({}, environ={}, directory=tmp_path).shared_artifacts is None
+    found = load({}, environ={"HOMEPORT_SHARED_ARTIFACTS": "/srv/a"}, directory=tmp_path)
+    assert str(found.shared_artifacts) == "/srv/a"
+    assert not found.embedded_objectstore
+    assert loads(dumps(found)).shared_artifacts == found.shared_artifacts

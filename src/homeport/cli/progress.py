@@ -10,6 +10,7 @@ from homeport.cli.output import Output, table
 from homeport.errors import HomeportError
 
 if TYPE_CHECKING:
+    from homeport.login import Login
     from homeport.platform import Platform
 
 _GOOD = {"healthy", "completed"}
@@ -94,13 +95,24 @@ def box(platform: Platform, *, detach: bool) -> list[str]:
     if platform.settings.source("home") == "flag":
         prefix = f"{prefix} --home {short_path(platform.home)}"
     stop = f"{prefix} down" if detach else "Ctrl-C"
+    asked = platform.login
     rows = [
         ("UI", uri),
-        ("Tracking", f"export MLFLOW_TRACKING_URI={uri}"),
-        *([("Serving", serving)] if (serving := platform.serving_url) else []),
+        *([("Log in", f"{asked.user}, password {_told(asked, 'admin-password')}")] if asked else []),
+        ("Tracking", f'eval "$({prefix} env)"' if asked else f"export MLFLOW_TRACKING_URI={uri}"),
+        *([("Serving", _serving(serving, asked))] if (serving := platform.serving_url) else []),
         ("Home", short_path(platform.home)),
         ("Next", f"{prefix} train penguins"),
         ("", f"{prefix} status · logs -f · doctor"),
         ("Stop", f"{stop}  (data is kept)"),
     ]
     return table(rows)
+
+
+def _serving(url: str, asked: Login | None) -> str:
+    return f"{url}, key {_told(asked, 'serving-key')}" if asked else url
+
+
+def _told(asked: Login, secret: str) -> str:
+    """Where a secret is; never the secret."""
+    return asked.told(secret).replace(str(asked.secrets), short_path(asked.secrets))

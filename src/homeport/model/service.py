@@ -21,6 +21,13 @@ class Condition(StrEnum):
 STARTED, HEALTHY, COMPLETED = Condition.STARTED, Condition.HEALTHY, Condition.COMPLETED
 
 
+class Target(StrEnum):
+    """Where a graph is to run. In containers third-party programs come as images, and clients must log in."""
+
+    EMBEDDED = "embedded"
+    CONTAINERS = "containers"
+
+
 class Restart(StrEnum):
     """When a service that ended is started again. Names as in Compose."""
 
@@ -52,6 +59,71 @@ class Volume:
 
     name: str
     mount: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A read-only file of the project, for a program of others that is configured by one.
+
+    Args:
+        source: path relative to the project's root.
+        mount: absolute path in the container.
+    """
+
+    source: str
+    mount: str
+
+
+@dataclass(frozen=True)
+class Publish:
+    """A port that the outside reaches: on the host's address and port that two settings say.
+
+    Args:
+        port: name of the service's port.
+        address: the host's address.
+        number: the host's port.
+    """
+
+    port: str
+    address: Value
+    number: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """How a service runs as a container. What is left out is as in our own image; embedded ignores all of it.
+
+    Args:
+        image: image of another maker; empty: our own.
+        entrypoint: replaces the image's.
+        user: `uid:gid`, numeric where the image's names are not sure.
+        networks: which networks it is in; the first is the one it is reached by.
+        tmpfs: writable directories that are forgotten; the root file system is read-only.
+        memory: limit, as Docker writes it.
+        pids: most processes and threads.
+        capabilities: what it keeps of all that is dropped.
+        files: read-only files of the project.
+        publish: what the outside reaches.
+        route: subdomain under which the gateway offers its port `main`; empty: not at all.
+        profile: started only when this profile is asked for.
+        build: whether our own image is built from this service (one does, the others use it).
+        binds: directories of the host, mounted at the same path.
+    """
+
+    image: str = ""
+    entrypoint: tuple[str, ...] = ()
+    user: Value = ""
+    networks: tuple[str, ...] = ("backend",)
+    tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a mount in a container
+    memory: str = "512m"
+    pids: int = 256
+    capabilities: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    publish: tuple[Publish, ...] = ()
+    route: str = ""
+    profile: str = ""
+    build: bool = False
+    binds: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +190,7 @@ class Service:
         stop_signal: what asks it to end, for example SIGTERM.
         stop_timeout: seconds until SIGKILL follows.
         inherit: prefixes of variables of the caller's environment that the child sees too.
+        container: how it runs as a container.
     """
 
     name: str
@@ -132,6 +205,7 @@ class Service:
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 10.0
     inherit: tuple[str, ...] = ()
+    container: Container = field(default_factory=Container)
 
     def __post_init__(self) -> None:
         """Freeze the mappings."""
@@ -161,6 +235,7 @@ class Job:
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 10.0
     inherit: tuple[str, ...] = ()
+    container: Container = field(default_factory=Container)
 
     def __post_init__(self) -> None:
         """Freeze the mappings."""

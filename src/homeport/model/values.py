@@ -62,6 +62,21 @@ class SecretFile:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A setting by the variable it is read from, for targets whose user may still change it (`${NAME:-default}`).
+
+    Args:
+        env: the environment variable.
+        text: its value now, as an environment variable has it.
+        default: what holds when the variable is not set.
+    """
+
+    env: str
+    text: str
+    default: str = ""
+
+
+@dataclass(frozen=True)
 class Path:
     """A path inside one of the platform's volumes."""
 
@@ -86,7 +101,7 @@ class Template:
         object.__setattr__(self, "quote", quote)
 
 
-Value = str | Ref | Bind | Secret | SecretFile | Path | Template
+Value = str | Ref | Bind | Secret | SecretFile | Setting | Path | Template
 
 
 class Resolver(Protocol):
@@ -103,6 +118,9 @@ class Resolver(Protocol):
 
     def secret_file(self, value: Secret) -> str:
         """The path of a file that holds it."""
+
+    def setting(self, value: Setting) -> str:
+        """A setting's value, or where the target's user sets it."""
 
     def path(self, holder: str, value: Path) -> str:
         """A path inside a volume, as the holder sees it."""
@@ -121,6 +139,8 @@ def resolve(value: Value, holder: str, target: Resolver) -> str:
             return target.secret(value)
         case SecretFile():
             return target.secret_file(value.secret)
+        case Setting():
+            return target.setting(value)
         case Path():
             return target.path(holder, value)
         case Template():

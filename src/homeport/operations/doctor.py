@@ -38,7 +38,7 @@ class Check:
 def examine(platform: Platform) -> list[Check]:
     """Every check, each safe from the others' failures."""
     checks: tuple[Callable[[Platform], Iterator[Check]], ...] = (
-        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _models,
+        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _login, _models, _shared,
     )  # fmt: skip
     rows: list[Check] = []
     for check in checks:
@@ -184,6 +184,31 @@ def _parts(platform: Platform) -> Iterator[Check]:
         yield Check("parts", "pass", "database, schema and object store answer")
 
 
+def _login(platform: Platform) -> Iterator[Check]:
+    """Whether the administrator's password is the one that clients of this home are given."""
+    asked = platform.login if platform.running else None
+    env = platform.env() if asked else {}
+    if asked is None or "MLFLOW_TRACKING_PASSWORD" not in env:
+        return
+    import base64
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    pair = f"{env['MLFLOW_TRACKING_USERNAME']}:{env['MLFLOW_TRACKING_PASSWORD']}"
+    header = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    url = f"{platform.tracking_uri}/api/2.0/mlflow/users/current"
+    try:
+        with urlopen(Request(url, headers=header), timeout=10):  # noqa: S310 - http on loopback
+            yield Check("login", "pass", f"{asked.user}, password {asked.told('admin-password')}")
+    except HTTPError as error:
+        error.close()
+        said = f"the password of {asked.user} {asked.told('admin-password')} is not MLflow's any more ({error.code})"
+        fix = "log in with the new one (MLFLOW_TRACKING_USERNAME, _PASSWORD), or change the secret: homeport restart"
+        yield Check("login", "warn", said, fix)
+    except (URLError, TimeoutError) as error:
+        yield Check("login", "fail", f"cannot be checked: {error}", "homeport logs tracking")
+
+
 def _models(platform: Platform) -> Iterator[Check]:
     """What the serving API could not serve."""
     url = platform.serving_url if platform.running else None
@@ -191,10 +216,12 @@ def _models(platform: Platform) -> Iterator[Check]:
         return
     import json
     from urllib.error import URLError
-    from urllib.request import urlopen
+    from urllib.request import Request, urlopen
 
+    key = platform.env().get("HOMEPORT_SERVING_KEY", "")
+    request = Request(f"{url}/status", headers={"X-API-Key": key} if key else {})  # noqa: S310 - http on loopback
     try:
-        with urlopen(f"{url}/status", timeout=10) as answer:  # noqa: S310 - http on loopback
+        with urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
             status: dict[str, Any] = json.load(answer)
     except (URLError, TimeoutError) as error:
         yield Check("serving", "fail", f"does not answer: {error}", "homeport logs serving")
@@ -204,3 +231,12 @@ def _models(platform: Platform) -> Iterator[Check]:
         yield Check("serving", "warn", f"{named}: {failure['error']}", "homeport logs serving")
     if not status["failures"]:
         yield Check("serving", "pass", f"{len(status['models'])} models served")
+
+
+def _shared(platform: Platform) -> Iterator[Check]:
+    """Whether this machine sees the directory in which clients of the server keep artifacts themselves."""
+    from homeport.operations import shared_artifacts
+
+    environ = platform.env() if platform.running else os.environ
+    if uri := environ.get("MLFLOW_TRACKING_URI"):
+        yield from shared_artifacts.examine(uri, environ)

@@ -6,9 +6,21 @@ Only says what runs. The server gets no key of the bucket and none of MLflow's d
 from __future__ import annotations
 
 from homeport.errors import ExitCode, HomeportError
-from homeport.model.service import COMPLETED, HEALTHY, Condition, HttpProbe, Job, Port, Probe, Service, Volume
-from homeport.model.values import Bind, Part, Path, Ref, Secret, Template, Value
-from homeport.services import database, tracking
+from homeport.model.service import (
+    COMPLETED,
+    HEALTHY,
+    Condition,
+    Container,
+    HttpProbe,
+    Job,
+    Port,
+    Probe,
+    Service,
+    Target,
+    Volume,
+)
+from homeport.model.values import Bind, Part, Path, Ref, Secret, Setting, Template, Value
+from homeport.services import accounts, database, tracking
 from homeport.services.sizing import Sizing
 from homeport.settings import Settings
 
@@ -41,29 +53,36 @@ def serving_migrate(settings: Settings) -> Job:
         env=env,
         needs=needs,
         timeout=600.0,
+        container=Container(networks=("data",), memory="256m", pids=64),
     )
 
 
-def serving(settings: Settings, sizing: Sizing) -> Service:
+def serving(settings: Settings, sizing: Sizing, target: Target) -> Service:
     """The API that serves registered models and follows their aliases."""
     needs: dict[str, Condition] = {tracking.NAME: HEALTHY}
+    # Another user's cache is not this one's to write; a container's user changes with where artifacts are.
+    other_user = target is Target.CONTAINERS and bool(settings.shared_artifacts)
+    cache = Volume("serving-owner" if other_user else "serving", "/var/cache/homeport")
     env: dict[str, Value] = {
         "HOMEPORT_LISTEN_HOST": Bind(part=Part.HOST),
         "HOMEPORT_LISTEN_PORT": Bind(part=Part.PORT),
-        "HOMEPORT_WORKERS": str(sizing.serving),
-        "HOMEPORT_SERVE": settings.serve,
-        "HOMEPORT_SERVE_TRAFFIC": settings.serve_traffic,
-        "HOMEPORT_SERVING_CACHE": Path("serving"),
-        "HOMEPORT_SERVING_CACHE_MIB": str(settings.serving_cache_mib),
-        "HOMEPORT_SERVING_POLL": str(settings.serving_poll),
-        "HOMEPORT_SERVING_TIMEOUT": str(settings.serving_timeout),
-        "HOMEPORT_SERVING_CONCURRENCY": str(settings.serving_concurrency),
-        "HOMEPORT_SERVING_QUEUE": str(settings.serving_queue),
-        "HOMEPORT_SERVING_MAX_BODY_MIB": str(settings.serving_max_body_mib),
-        "HOMEPORT_SERVING_STRICT": "true" if settings.serving_strict else "false",
-        "HOMEPORT_SERVING_ACCESS_LOG": settings.serving_access_log,
-        "HOMEPORT_SERVING_ENVS": settings.serving_envs,
+        "HOMEPORT_WORKERS": Setting("HOMEPORT_SERVING_WORKERS", str(sizing.serving), str(sizing.serving)),
+        "HOMEPORT_SERVE": settings.value("serve"),
+        "HOMEPORT_SERVE_TRAFFIC": settings.value("serve_traffic"),
+        "HOMEPORT_SERVING_CACHE": Path(cache.name),
+        "HOMEPORT_SERVING_CACHE_MIB": settings.value("serving_cache_mib"),
+        "HOMEPORT_SERVING_POLL": settings.value("serving_poll"),
+        "HOMEPORT_SERVING_TIMEOUT": settings.value("serving_timeout"),
+        "HOMEPORT_SERVING_CONCURRENCY": settings.value("serving_concurrency"),
+        "HOMEPORT_SERVING_QUEUE": settings.value("serving_queue"),
+        "HOMEPORT_SERVING_MAX_BODY_MIB": settings.value("serving_max_body_mib"),
+        "HOMEPORT_SERVING_STRICT": settings.value("serving_strict"),
+        "HOMEPORT_SERVING_ACCESS_LOG": settings.value("serving_access_log"),
+        "HOMEPORT_SERVING_ENVS": settings.value("serving_envs"),
         "HOMEPORT_WEBHOOK_SECRET": webhook_secret(settings),
+        "HOMEPORT_AUTH": accounts.mode(settings, target),
+        **_login(settings, target),
+        **tracking.shared(settings),
         "MLFLOW_TRACKING_URI": Template("http://{address}", address=Ref(tracking.NAME)),
         # A registry that is away must be noticed soon: the follower has a back-off of its own.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -72,13 +91,14 @@ def serving(settings: Settings, sizing: Sizing) -> Service:
         # One thread a prediction: requests are the parallelism, and threads of several libraries fight each other.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        **tracking.through_server(target),
         **tracking.quiet(settings),
     }
     if settings.keeps_predictions:
         needs[MIGRATE] = COMPLETED
-        env["HOMEPORT_PREDICTION_LOG"] = str(settings.prediction_log)
+        env["HOMEPORT_PREDICTION_LOG"] = settings.value("prediction_log")
         env["HOMEPORT_PREDICTION_DATABASE_URI"] = _prediction_uri(settings)
-        env["HOMEPORT_PREDICTION_KEEP_DAYS"] = str(settings.prediction_keep_days)
+        env["HOMEPORT_PREDICTION_KEEP_DAYS"] = settings.value("prediction_keep_days")
     return Service(
         name=NAME,
         title="model-serving API",
@@ -87,10 +107,26 @@ def serving(settings: Settings, sizing: Sizing) -> Service:
         needs=needs,
         probe=Probe(HttpProbe("/ready"), start_timeout=float(settings.start_timeout)),
         ports=(Port("main", 5002, settings.serving_port or None, "HOMEPORT_SERVING_PORT"),),
-        volumes=(Volume("serving", "/var/cache/homeport"),),
+        volumes=(cache,),
         stop_timeout=30.0,
         inherit=("OTEL_",),
+        container=Container(
+            # The database only where predictions are kept there; the bucket never.
+            networks=("backend", "data") if settings.keeps_predictions else ("backend",),
+            memory="2g",
+            pids=512,
+            route="models",
+            user=tracking.owner(settings),
+            binds=tracking.binds(settings),
+        ),
     )
+
+
+def _login(settings: Settings, target: Target) -> dict[str, Value]:
+    if not accounts.required(settings, target):
+        return {}
+    login = accounts.client_env(settings, target, accounts.SERVING, accounts.SERVING_PASSWORD)
+    return {"HOMEPORT_SERVING_KEY": accounts.serving_key(settings), **login}
 
 
 def _prediction_uri(settings: Settings) -> Value:

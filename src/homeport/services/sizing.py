@@ -14,6 +14,7 @@ _THREADS = 24
 _POOL = 10
 _OVERFLOW = 2 * _THREADS - _POOL + 2
 _ENGINES = 2  # tracking store and registry store
+_CONNECTIONS_USERS = 10  # a worker: MLflow's users have an engine of SQLAlchemy's default size
 _RESERVED = 20  # migration, backup, admin
 _MOST_SERVING = 4  # a prediction takes far less than a tracking request
 _CONNECTIONS_SERVING = 6  # a worker: one that writes predictions, the others read and label them
@@ -41,7 +42,7 @@ class Sizing:
     @property
     def max_connections(self) -> int:
         """Enough for every worker at its limit, and some for jobs and people."""
-        tracking = self.workers * _ENGINES * (self.pool_size + self.max_overflow)
+        tracking = self.workers * (_ENGINES * (self.pool_size + self.max_overflow) + _CONNECTIONS_USERS)
         return tracking + self.serving * _CONNECTIONS_SERVING + _RESERVED
 
 

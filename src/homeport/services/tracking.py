@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from homeport.model.service import COMPLETED, HEALTHY, Condition, HttpProbe, Job, Port, Probe, Service
-from homeport.model.values import Bind, Part, Secret, SecretKind, Value
-from homeport.services import database, objectstore
+from homeport.model.service import (
+    COMPLETED,
+    HEALTHY,
+    Condition,
+    Container,
+    HttpProbe,
+    Job,
+    Port,
+    Probe,
+    Service,
+    Target,
+)
+from homeport.model.values import Bind, Part, Secret, SecretKind, Setting, Template, Value
+from homeport.services import accounts, database, objectstore
 from homeport.services.sizing import Sizing
 from homeport.settings import Settings
 
@@ -14,9 +25,13 @@ FLASK_KEY = Secret("flask-secret-key")
 WEBHOOK_KEY = Secret("webhook-encryption-key", SecretKind.FERNET)
 
 
-def tracking_migrate(settings: Settings) -> Job:
-    """The job that creates or upgrades MLflow's schema, once, before any server."""
+def tracking_migrate(settings: Settings, target: Target) -> Job:
+    """The job that creates or upgrades MLflow's schema and its users', once, before any server."""
     needs: dict[str, Condition] = {database.NAME: HEALTHY} if settings.embedded_database else {}
+    passwords: dict[str, Value] = {}
+    if accounts.required(settings, target):
+        passwords["HOMEPORT_SERVING_PASSWORD"] = accounts.SERVING_PASSWORD
+        passwords["HOMEPORT_TRAINING_PASSWORD"] = accounts.TRAINING_PASSWORD
     return Job(
         name=MIGRATE,
         title="database schema",
@@ -26,14 +41,18 @@ def tracking_migrate(settings: Settings) -> Job:
             "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),
             "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
             "HOMEPORT_DATABASE_TIMEOUT": str(settings.patience),
+            "HOMEPORT_AUTH": accounts.mode(settings, target),
+            **accounts.administrator(settings, target),
+            **passwords,
             **quiet(settings),
         },
         needs=needs,
         timeout=1800.0,  # an upgrade of a large database rewrites tables
+        container=Container(networks=("data",), memory="1g"),
     )
 
 
-def tracking(settings: Settings, sizing: Sizing) -> Service:
+def tracking(settings: Settings, sizing: Sizing, target: Target) -> Service:
     """Stock MLflow's own application, artifacts proxied to the bucket, ready only when all it needs is."""
     needs: dict[str, Condition] = {MIGRATE: COMPLETED}
     if settings.embedded_objectstore:
@@ -51,14 +70,18 @@ def tracking(settings: Settings, sizing: Sizing) -> Service:
             "HOMEPORT_LISTEN_HOST": Bind(part=Part.HOST),
             "HOMEPORT_LISTEN_PORT": Bind(part=Part.PORT),
             "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
-            "HOMEPORT_WORKERS": str(sizing.workers),
+            "HOMEPORT_WORKERS": Setting("HOMEPORT_WORKERS", str(sizing.workers), str(sizing.workers)),
             "HOMEPORT_THREADS": str(sizing.threads),
             "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),
-            "MLFLOW_ARTIFACTS_DESTINATION": settings.destination,
+            "MLFLOW_ARTIFACTS_DESTINATION": objectstore.destination(settings),
             "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(sizing.pool_size),
             "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(sizing.max_overflow),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": _bool(settings.jobs),
-            "MLFLOW_ENABLE_AI_GATEWAY": _bool(settings.ai_gateway),
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": settings.value("jobs"),
+            "MLFLOW_ENABLE_AI_GATEWAY": settings.value("ai_gateway"),
+            "HOMEPORT_AUTH": accounts.mode(settings, target),
+            **accounts.hosts(settings, target),
+            **shared(settings),
+            **_private_store(settings, target),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": FLASK_KEY,
             # Unset, every worker would encrypt webhook secrets with a random key of its own.
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,
@@ -68,7 +91,45 @@ def tracking(settings: Settings, sizing: Sizing) -> Service:
         ports=(Port("main", 5000, settings.tracking_port or None, "HOMEPORT_TRACKING_PORT"),),
         stop_timeout=15.0,
         inherit=objectstore.inherit(settings),
+        container=Container(
+            user=owner(settings),
+            networks=("backend", "data"),
+            memory="2g",
+            pids=512,
+            route="mlflow",
+            build=True,
+            binds=binds(settings),
+        ),
     )
+
+
+def shared(settings: Settings) -> dict[str, Value]:
+    """Artifacts that clients write themselves: their root is the directory that all of them see."""
+    return {"HOMEPORT_SHARED_ARTIFACTS": settings.value("shared_artifacts")} if settings.shared_artifacts else {}
+
+
+def binds(settings: Settings) -> tuple[Value, ...]:
+    """Directories of the host that a container sees at the same path."""
+    return (settings.value("shared_artifacts"),) if settings.shared_artifacts else ()
+
+
+def through_server(target: Target) -> dict[str, Value]:
+    """Clients in containers take artifacts through the server: presigned URLs name a store they cannot reach."""
+    if target is not Target.CONTAINERS:
+        return {}
+    return {"MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false", "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false"}
+
+
+def _private_store(settings: Settings, target: Target) -> dict[str, Value]:
+    """Nobody outside reaches the containers' own store, so nobody is offered an address of it."""
+    return {"HOMEPORT_PRESIGNED_URLS": "false"} if target is Target.CONTAINERS and settings.embedded_objectstore else {}
+
+
+def owner(settings: Settings) -> Value:
+    """Who must write into such a directory: its owner on the host; "": the image's own user."""
+    if not settings.shared_artifacts:
+        return ""
+    return Template("{uid}:{gid}", uid=Setting("HOMEPORT_UID", ""), gid=Setting("HOMEPORT_GID", ""))
 
 
 def quiet(settings: Settings) -> dict[str, Value]:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from homeport.serving import oip, openapi, page
 from homeport.serving.front import written
+from homeport.serving.keys import OPEN, TOLD
 from homeport.serving.refusal import Refusal, bad_request, not_found
 from homeport.serving.servable import Description, Dialect
 
@@ -53,8 +54,10 @@ class Board(Protocol):
         """The metrics page and its content type."""
 
 
-def application(board: Board, feedback: APIRouter, lifespan: Callable[[FastAPI], Any]) -> FastAPI:
-    """The application with all its routes."""
+def application(
+    board: Board, feedback: APIRouter, lifespan: Callable[[FastAPI], Any], *, keyed: bool = False
+) -> FastAPI:
+    """The application with all its routes; `keyed`: its description tells of the key that the front asks for."""
     app: FastAPI = FastAPIOffline(
         title="Homeport serving",
         version=version("homeport"),
@@ -63,7 +66,7 @@ def application(board: Board, feedback: APIRouter, lifespan: Callable[[FastAPI],
         redoc_url=None,
     )
     _errors(app)
-    _describe(app, board)
+    _describe(app, board, keyed=keyed)
     app.include_router(_platform(board))
     app.include_router(_mlflow(board))
     app.include_router(_v2(board), prefix="/v2")
@@ -82,11 +85,13 @@ def _platform(board: Board) -> APIRouter:
         return JSONResponse({"message": "Welcome to the API service!", "models": served, "docs": "/docs"})
 
     @router.get("/ready", summary="Readiness: the registry was read once; with models=all: everything asked for serves")
-    async def ready(models: Annotated[str, Query(pattern="^(any|all)$")] = "any") -> JSONResponse:
+    async def ready(request: HttpRequest, models: Annotated[str, Query(pattern="^(any|all)$")] = "any") -> JSONResponse:
         status = board.status()
         missing = [row["name"] for row in status["models"] if row["state"] == "unloaded"]
         missing += [row["name"] for row in status["failures"]]
         good = status["ready"] and not (models == "all" and (missing or not status["models"]))
+        if not request.scope.get(TOLD, True):  # strangers learn no names
+            return JSONResponse({"ready": good}, _OK if good else _AWAY, headers={"Cache-Control": "no-store"})
         found = {"ready": good, "missing": sorted(set(missing)), "registry": status["registry"]["error"]}
         return JSONResponse(found, _OK if good else _AWAY, headers={"Cache-Control": "no-store"})
 
@@ -267,12 +272,12 @@ def _errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def _describe(app: FastAPI, board: Board) -> None:
+def _describe(app: FastAPI, board: Board, *, keyed: bool) -> None:
     """The description names the models that are served now, so it is made anew for each who asks."""
     plain = app.openapi
 
     def document() -> dict[str, Any]:
         found: dict[str, Any] = openapi.document(plain(), board.descriptions(), version=version("homeport"))
-        return found
+        return openapi.keyed(found, [path.decode() for path in OPEN]) if keyed else found
 
     app.openapi = document  # type: ignore[method-assign] # FastAPI's documented way to extend the schema

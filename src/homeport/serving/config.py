@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from homeport.errors import ExitCode, HomeportError
+from homeport.exposure import Authentication, authentication
 from homeport.program import number, setting
+from homeport.serving import keys
 from homeport.serving.follow.references import Reference
 from homeport.serving.follow.references import parse as parse_references
 from homeport.serving.traffic import Rule
@@ -46,6 +48,8 @@ class ServingConfig:
         prediction_uri: the database they are kept in.
         prediction_days: how long they are kept.
         environments: directory of Python environments for isolated models; None without one.
+        keys: of which a request must say one; none where nobody is asked.
+        shared: the directory in which all keep artifacts themselves; None where they go through the tracking server.
     """
 
     host: str
@@ -68,6 +72,8 @@ class ServingConfig:
     prediction_uri: str = field(default="", repr=False)
     prediction_days: int = 90
     environments: Path | None = None
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    shared: Path | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> ServingConfig:
@@ -79,7 +85,7 @@ class ServingConfig:
         env = os.environ if environ is None else environ
         rules = _parsed("HOMEPORT_SERVE_TRAFFIC", env, parse_traffic)
         references = _parsed("HOMEPORT_SERVE", env, parse_references, "*@champion")
-        environments = env.get("HOMEPORT_SERVING_ENVS", "")
+        environments, shared = env.get("HOMEPORT_SERVING_ENVS", ""), env.get("HOMEPORT_SHARED_ARTIFACTS", "")
         return cls(
             host=setting("HOMEPORT_LISTEN_HOST", "127.0.0.1", env),
             port=int(_number("HOMEPORT_LISTEN_PORT", env, 5002, high=65535)),
@@ -101,12 +107,20 @@ class ServingConfig:
             prediction_uri=env.get("HOMEPORT_PREDICTION_DATABASE_URI", ""),
             prediction_days=int(_number("HOMEPORT_PREDICTION_KEEP_DAYS", env, 90, low=1, high=36500)),
             environments=Path(environments) if environments else None,
+            keys=_keys(env),
+            shared=Path(shared) if shared else None,
         )
 
     @property
     def log_on(self) -> bool:
         """Whether predictions are kept at all."""
         return self.prediction_log > 0 and bool(self.prediction_uri)
+
+
+def _keys(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys, unless all asking was switched off."""
+    found = keys.parse(env.get("HOMEPORT_SERVING_KEY", ""))
+    return () if authentication(env) is Authentication.OFF else found
 
 
 def _cores() -> int:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from homeport.serving import keys, metrics
 from homeport.serving.exchange import Exchange, opened, request_ids
+from homeport.serving.keys import Keys
 from homeport.serving.refusal import Refusal
 from homeport.serving.routes import Routes
 from homeport.serving.servable import Dialect, Reply, Request
@@ -49,6 +51,7 @@ class Front:
         self._after = after
         self._api = api
         self._routes = Routes()
+        self._keys = Keys(config.keys) if config.keys else None
         self._new_id = request_ids()
         self.draining = False
 
@@ -58,11 +61,15 @@ class Front:
             await self._api(scope, receive, send)
             return
         route = self._routes.find(scope["raw_path"])
+        stranger = self._keys is not None and not self._keys.admits(scope["headers"])
         if route is None:
-            await self._api(scope, receive, self._with_id(send))
+            await self._beside(scope, receive, self._with_id(send), stranger=stranger)
             return
         exchange = opened(route, scope, self._new_id)
         try:
+            if stranger:
+                metrics.STRANGERS.inc()
+                raise keys.stranger()
             body = await _body(receive, exchange, self._config.max_body)
             started = perf_counter()
             exchange.reply = await self._answer(exchange, body)
@@ -74,6 +81,18 @@ class Front:
         await self._send(exchange, send)
         exchange.seconds = perf_counter() - started
         self._after.answered(exchange)
+
+    async def _beside(self, scope: Scope, receive: Receive, send: Send, *, stranger: bool) -> None:
+        """Every other path: some are open to all, and tell strangers little."""
+        if not stranger:
+            await self._api(scope, receive, send)
+        elif scope["raw_path"] in keys.OPEN:
+            scope[keys.TOLD] = keys.is_near(scope)
+            await self._api(scope, receive, send)
+        else:
+            metrics.STRANGERS.inc()
+            dialect = Dialect.OIP if scope["raw_path"].startswith(b"/v2") else Dialect.MLFLOW
+            await _whole(send, 401, written(keys.stranger(), dialect), head=scope["method"] == "HEAD")
 
     async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
         try:
@@ -148,6 +167,14 @@ class Front:
 
 class _ClientGoneError(Exception):
     """The caller closed the connection before its request was whole."""
+
+
+async def _whole(send: Send, status: int, reply: Reply, *, head: bool) -> None:
+    """Send an answer that has no request id of its own."""
+    headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else reply.body})
 
 
 async def _body(receive: Receive, exchange: Exchange, most: int) -> bytes:

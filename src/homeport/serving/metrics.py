@@ -45,6 +45,7 @@ REGISTRY = Gauge(
     multiprocess_mode="livemin", registry=None,
 )  # fmt: skip
 SHADOWS = Counter("homeport_serving_shadows", "Answers compared with a shadow's.", ["model", "result"], registry=None)
+STRANGERS = Counter("homeport_serving_strangers", "Requests refused for want of a key.", registry=None)
 DROPPED = Counter(
     "homeport_serving_prediction_log_dropped", "Predictions that were not kept: the queue was full.", registry=None
 )

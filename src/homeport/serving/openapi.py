@@ -64,6 +64,30 @@ _SCHEMAS: Json = {
 }
 
 
+_SECURITY: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "Any user, and the key as the password."},
+}
+
+
+def keyed(document: Json, open_paths: Iterable[str]) -> Json:
+    """The document of a server that asks for a key; `open_paths` need none."""
+    found = deepcopy(document)
+    found.setdefault("components", {})["securitySchemes"] = _SECURITY
+    found["security"] = [{name: []} for name in _SECURITY]
+    unasked = set(open_paths)
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            if method == "parameters":
+                continue
+            if path in unasked:
+                operation["security"] = []
+            else:
+                operation.setdefault("responses", {}).setdefault("401", {"description": "a key is needed"})
+    return found
+
+
 def document(base: Json, descriptions: Sequence[Description], *, version: str) -> Json:
     """The document with every scoring path.
 

@@ -14,6 +14,7 @@ import shutil
 import socket
 import tempfile
 
+from homeport import exposure
 from homeport.prefork import Master, listeners
 from homeport.serving.config import ServingConfig
 from homeport.serving.follow.last_good import LastGood
@@ -31,6 +32,7 @@ def main() -> None:
         HomeportError: a setting is missing or wrong, the port is taken, or workers keep dying.
     """
     config = ServingConfig.from_environ()
+    exposure.check("the serving API", config.host, asks=bool(config.keys), fix="set HOMEPORT_SERVING_KEY to a key")
     sockets = listeners("the serving API", config.host, config.port, config.workers, "HOMEPORT_SERVING_PORT")
     os.environ[_METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="homeport-metrics-")  # read when the library is imported
     try:

@@ -86,7 +86,7 @@ class Worker:
         self._follower = Follower(
             config.references,
             registry,
-            Cache(config.cache, config.cache_limit, Download(registry)),
+            Cache(config.cache, config.cache_limit, Download(registry, config.shared)),
             self._catalog,
             self._load,
             interval=config.poll,
@@ -98,7 +98,8 @@ class Worker:
             index,
             {"reload": self._reload, "load": self._load_name, "unload": self._unload_name, "served": self._served},
         )
-        api = application(self, router(config.prediction_uri if config.log_on else None), self._lifespan)
+        feedback = router(config.prediction_uri if config.log_on else None)
+        api = application(self, feedback, self._lifespan, keyed=bool(config.keys))
         self.front = Front(config, self._dispatch, self._after, api)
         self._tasks: set[asyncio.Task[Any]] = set()
 

@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from homeport.errors import ExitCode, HomeportError
 from homeport.model.graph import Graph
 from homeport.model.service import Port
-from homeport.model.values import Bind, Part, Path, Ref, Secret
+from homeport.model.values import Bind, Part, Path, Ref, Secret, Setting
 from homeport.supervisor import ports, secret
 from homeport.supervisor.files import disk_error, read_json, write_json
 from homeport.supervisor.layout import Home, private
@@ -91,6 +91,10 @@ class LocalTarget:
             path = self.home.given / value.name
             secret.given(path, value.given)
         return str(path)
+
+    def setting(self, value: Setting) -> str:
+        """The value it has now."""
+        return value.text
 
     def path(self, holder: str, value: Path) -> str:
         """A path inside a volume; the volume's directory exists afterwards.

@@ -1,4 +1,4 @@
-"""An ASGI application around MLflow's: adds `/ready` and passes everything else through.
+"""An ASGI application around MLflow's: adds `/ready`, keeps strangers out where that is wanted, passes the rest on.
 
 Upstream's `/health` is a constant (mlflow 3.17.2, server/server_info_api.py); `/ready` asks the database, its schema
 and the object store. This module refuses to know how workers are made.
@@ -6,12 +6,15 @@ and the object store. This module refuses to know how workers are made.
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
+
+from homeport.tracking.gate import Gate, Verdict, refuse
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,14 +38,27 @@ class Problem(Protocol):
         """What mends it."""
 
 
-def front(upstream: Application, check: Callable[[], list[Any]], threads: int) -> Application:
+def front(
+    upstream: Application,
+    check: Callable[[], list[Any]],
+    threads: int,
+    gate: Gate | None = None,
+    *,
+    discreet: bool = False,
+    shared: Mapping[str, str] | None = None,
+) -> Application:
     """MLflow's application with `/ready` in front of it.
 
     Args:
         upstream: MLflow's ASGI application.
         check: asks what the server needs and returns the problems found; blocking, run in a thread of its own.
         threads: how many requests one worker handles at once; more wait.
+        gate: keeps strangers out; None where everybody may come in, or upstream alone decides.
+        discreet: whether only who asks from this machine is told why the server is not ready.
+        shared: `directory` and `id` of the directory that clients write artifacts to themselves (`marker.py`); told to
+            everybody, so that `homeport doctor` can compare.
     """
+    always = {"shared_artifacts": dict(shared)} if shared else {}
     readiness_limiter: anyio.CapacityLimiter | None = None
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,26 +67,41 @@ def front(upstream: Application, check: Callable[[], list[Any]], threads: int) -
             # A limiter of its own: a probe must not wait for a request thread. It belongs to a loop, so not earlier.
             readiness_limiter = readiness_limiter or anyio.CapacityLimiter(2)
             problems = await anyio.to_thread.run_sync(check, limiter=readiness_limiter)
-            await _answer(send, problems, head=scope["method"] == "HEAD")
+            tell = not discreet or _is_near(scope)
+            await _answer(send, _report(problems, tell=tell) | always, head=scope["method"] == "HEAD")
             return
         if scope["type"] == "lifespan":
             anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        elif gate is not None and (verdict := await gate.verdict(scope)) is not Verdict.PASS:
+            await refuse(verdict, scope, send)
+            return
         await upstream(scope, receive, send)
 
     return application
 
 
-async def _answer(send: Send, problems: list[Problem], *, head: bool) -> None:
-    body = json.dumps(
-        {
-            "ready": not problems,
-            "problems": [{"part": p.part, "message": p.message, "fix": p.fix} for p in problems],
-        }
-    ).encode()
+def _is_near(scope: Scope) -> bool:
+    """Whether who asks is on this machine and asks for nobody else; a probe or its owner, then."""
+    if any(name in {b"x-forwarded-for", b"forwarded", b"x-real-ip"} for name, _ in scope["headers"]):
+        return False
+    try:
+        return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _report(problems: list[Problem], *, tell: bool) -> dict[str, Any]:
+    """What is wrong; strangers learn only where (`tell`), since drivers name hosts and users."""
+    told = [{"part": p.part, "message": p.message, "fix": p.fix} for p in problems]
+    return {"ready": not problems, "problems": told if tell else [{"part": p.part} for p in problems]}
+
+
+async def _answer(send: Send, report: dict[str, Any], *, head: bool) -> None:
+    body = json.dumps(report).encode()
     await send(
         {
             "type": "http.response.start",
-            "status": 503 if problems else 200,
+            "status": 200 if report["ready"] else 503,
             "headers": [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),

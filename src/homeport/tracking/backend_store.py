@@ -183,7 +183,7 @@ def parse(uri: str) -> BackendStore:
     if found["scheme"] not in _SCHEMES:
         raise _invalid(f'MLflow\'s database cannot be "{found["scheme"]}"', ", ".join(sorted(_SCHEMES)))
     dialect, module = _SCHEMES[found["scheme"]]
-    database = found["database"] or ""
+    database = unquote(found["database"] or "")
     if not database or (dialect == _SQLITE and (database == ":memory:" or database.startswith("file:"))):
         raise _invalid("it names no database that outlives this program", f"{found['scheme']}://.../DATABASE")
     port = found["port"] or ""

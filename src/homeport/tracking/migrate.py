@@ -1,4 +1,4 @@
-"""`python -m homeport.tracking.migrate`: the job that brings MLflow's schema to head, once, whoever else is trying.
+"""`python -m homeport.tracking.migrate`: the job that brings MLflow's schemas to head, once, whoever else is trying.
 
 Imports MLflow only when there is something to do, and while it holds the database's migration lock. What is done is
 MLflow's own doing (mlflow 3.17.2, store/db/utils.py); when and whether is decided here.
@@ -16,49 +16,134 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from homeport import program
 from homeport.errors import HomeportError
-from homeport.tracking import schema
+from homeport.exposure import Authentication, authentication
+from homeport.tracking import accounts, schema, upstream
+from homeport.tracking.accounts import Account, Deed
 from homeport.tracking.backend_store import BackendStore, Connection, parse, rows
-from homeport.tracking.schema import Step
+from homeport.tracking.schema import USERS, Step
 
 _LOCK = int.from_bytes(b"homeport")  # PostgreSQL's advisory locks are 64-bit numbers of the database
 _LONGEST_WAIT = 86400  # seconds, for MySQL, which has no "for ever"
 
 
 def main() -> None:
-    """Bring the schema to head and say in one line what was done."""
+    """Bring the schema to head, and the accounts of the platform into it, and say in one line what was done."""
     store = parse(program.setting("MLFLOW_BACKEND_STORE_URI"))
     patience = program.number("HOMEPORT_DATABASE_TIMEOUT", 60.0)
-    wanted, known = schema.head(), schema.revisions()
+    wanted = accounts.wanted(os.environ) if authentication() is Authentication.BASIC else ()
     _make_file(store)
     with contextlib.closing(store.connect_patiently(patience)) as connection:
-        if schema.plan(schema.state(store, connection), known, wanted) is Step.NOTHING:
-            _say(f"schema at head ({wanted})")
+        job = _Job(store, connection, wanted)
+        before = job.look()
+        if before.done:
+            _say(f"schema at head ({schema.head()}){job.users_line(())}")
             return
         _wait_for_turn(store, connection)
-        found = schema.state(store, connection)  # again: another process may have been first
-        step = schema.plan(found, known, wanted)
-        if step is Step.NOTHING:
-            _say(f"schema at head ({wanted}), brought there by another process")
+        now = job.look()  # again: another process may have been first
+        runs = job.bring_runs(now)
+        users = job.bring_users(now)
+    raced = before.runs is not Step.NOTHING and now.runs is Step.NOTHING
+    _say(f"{runs}{', brought there by another process' if raced else ''}{users}")
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is to be done, seen at one moment."""
+
+    runs: Step
+    revision: str | None
+    users: Step = Step.NOTHING
+    accounts: tuple[tuple[Account, tuple[Deed, ...]], ...] = ()
+
+    @property
+    def done(self) -> bool:
+        return self.runs is Step.NOTHING and self.users is Step.NOTHING and not self.accounts
+
+
+class _Job:
+    """What this job looks at and changes; without wanted accounts only the schema of runs and models."""
+
+    def __init__(self, store: BackendStore, connection: Connection, wanted: tuple[Account, ...]) -> None:
+        self._store = store
+        self._connection = connection
+        self._wanted = wanted
+
+    def look(self) -> _Look:
+        found = schema.state(self._store, self._connection)
+        runs = schema.plan(found, schema.revisions(), schema.head())
+        if not self._wanted:
+            return _Look(runs, found.revision)
+        users = schema.plan_users(self._users(), schema.revisions(USERS), schema.head(USERS))
+        needed = self._needed() if users is Step.NOTHING else ()
+        return _Look(runs, found.revision, users, needed)
+
+    def bring_runs(self, look: _Look) -> str:
+        """Bring the schema of runs and models to head; what was done."""
+        wanted = schema.head()
+        if look.runs is Step.NOTHING:
+            return f"schema at head ({wanted})"
+        migrate(self._store, look.runs)
+        reached = schema.state(self._store, self._connection).revision
+        if reached != wanted:
+            raise _failed(self._store, f"revision {reached} instead of {wanted}")
+        applied = schema.lineage(look.revision, wanted, schema.revisions())
+        if look.runs is Step.CREATE:
+            return f"schema created at {wanted} ({len(applied)} revisions)"
+        return f"schema upgraded: {look.revision} -> {wanted} ({len(applied)} revisions): {', '.join(applied)}"
+
+    def bring_users(self, look: _Look) -> str:
+        """Bring the schema of users to head and the accounts into it; what was done."""
+        if not self._wanted:
+            return ""
+        if look.users is not Step.NOTHING:
+            self._clear_half_made()
+            migrate(self._store, look.users, USERS)
+            reached = self._users().revision
+            if reached != schema.head(USERS):
+                raise _failed(self._store, f"users at revision {reached} instead of {schema.head(USERS)}")
+        needed = self._needed()
+        for account, deeds in needed:
+            accounts.Accounts(self._store, self._connection).satisfy(account, deeds)
+        return self.users_line(needed)
+
+    def users_line(self, done: tuple[tuple[Account, tuple[Deed, ...]], ...]) -> str:
+        """The part of the line that tells of accounts."""
+        if not self._wanted:
+            return ""
+        said = [f"{account.name} {' and '.join(deeds)}" for account, deeds in done]
+        there = accounts.Accounts(self._store, self._connection)
+        if not done and any(there.kept(account) for account in self._wanted):
+            said = [f"{self._wanted[0].name} {Deed.NOTE}"]
+        return f"; users: {', '.join(said) if said else 'as they were'}"
+
+    def _clear_half_made(self) -> None:
+        """Remove what a first revision left that was interrupted, where a database cannot take that back itself."""
+        found = self._users()
+        if found.revision is not None or USERS.table not in found.tables:
             return
-        migrate(store, step)
-        reached = schema.state(store, connection).revision
-    if reached != wanted:
-        raise _failed(store, f"revision {reached} instead of {wanted}")
-    applied = schema.lineage(found.revision, wanted, known)
-    if step is Step.CREATE:
-        _say(f"schema created at {wanted} ({len(applied)} revisions)")
-    else:
-        _say(f"schema upgraded: {found.revision} -> {wanted} ({len(applied)} revisions): {', '.join(applied)}")
+        for table in (name for name in schema.FIRST_USER_TABLES if name in found.tables):
+            if rows(self._connection, f"SELECT count(*) FROM {table}")[0][0]:  # noqa: S608 - upstream's names
+                raise _failed(self._store, f"{table} has rows, and no revision is noted down")
+            with contextlib.closing(self._connection.cursor()) as cursor:
+                cursor.execute(f"DROP TABLE {table}")
+
+    def _users(self) -> schema.State:
+        return schema.state(self._store, self._connection, USERS)
+
+    def _needed(self) -> tuple[tuple[Account, tuple[Deed, ...]], ...]:
+        notes = accounts.has_notes(self._users().tables)
+        return tuple(accounts.Accounts(self._store, self._connection).needs(self._wanted, notes=notes))
 
 
-def migrate(store: BackendStore, step: Step) -> None:
-    """Let MLflow create or upgrade the schema; what it says is shown only when it fails.
+def migrate(store: BackendStore, step: Step, chain: schema.Chain = schema.RUNS) -> None:
+    """Let MLflow create or upgrade a schema; what it says is shown only when it fails.
 
     Raises:
-        HomeportError: SCHEMA_MIGRATION_FAILED.
+        HomeportError: SCHEMA_MIGRATION_FAILED, or AUTHENTICATION_NOT_INSTALLED.
     """
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
     said = io.StringIO()
@@ -68,12 +153,16 @@ def migrate(store: BackendStore, step: Step) -> None:
 
             engine = utils.create_sqlalchemy_engine(store.uri)
             try:
-                if step is Step.CREATE:
+                if chain is USERS:
+                    upstream.migrate_users(engine)
+                elif step is Step.CREATE:
                     utils._initialize_tables(engine)  # what MLflow's server does with an empty database
                 else:
                     utils._upgrade_db(engine)
             finally:
                 engine.dispose()
+    except HomeportError:
+        raise
     except Exception as error:
         sys.stderr.write(said.getvalue())
         traceback.print_exc()

@@ -56,12 +56,21 @@ class Readiness:
         backend_store_uri: MLflow's database.
         artifacts_destination: where artifacts go; S3 and local directories are asked, others are not.
         timeout: seconds until a part counts as not answering.
+        users: whether the database must hold the users of basic-auth, too.
     """
 
-    def __init__(self, backend_store_uri: str, artifacts_destination: str, timeout: float = _PART_TIMEOUT) -> None:
+    def __init__(
+        self,
+        backend_store_uri: str,
+        artifacts_destination: str,
+        timeout: float = _PART_TIMEOUT,
+        *,
+        users: bool = False,
+    ) -> None:
         self._uri = backend_store_uri
         self._destination = artifacts_destination
         self._timeout = timeout
+        self._chains = (schema.RUNS, schema.USERS) if users else (schema.RUNS,)
         self._state: _State | None = None
 
     def check(self) -> list[Problem]:
@@ -70,7 +79,7 @@ class Readiness:
         if state is None or state.pid != os.getpid():
             # Locks, threads and connections of a parent are of no use here. Dropping a connection does not end it:
             # the drivers close only what their own process opened.
-            state = self._state = _State(_parts(self._uri, self._destination))
+            state = self._state = _State(_parts(self._uri, self._destination, self._chains))
         with state.lock:
             if time.monotonic() >= state.good_until:
                 state.problems = _ask_all(state.askers, self._timeout)
@@ -133,8 +142,8 @@ def _ask_all(askers: list[_Asker], timeout: float) -> list[Problem]:
     return [problem for asker in askers if (problem := asker.answer(deadline)) is not None]
 
 
-def _parts(uri: str, artifacts: str) -> list[Part]:
-    parts: list[Part] = [_Database(uri)]
+def _parts(uri: str, artifacts: str, chains: tuple[schema.Chain, ...]) -> list[Part]:
+    parts: list[Part] = [_Database(uri, chains)]
     scheme = urlsplit(artifacts).scheme
     if scheme == "s3":
         parts.append(_Bucket(destination(artifacts)))
@@ -146,33 +155,35 @@ def _parts(uri: str, artifacts: str) -> list[Part]:
 
 @dataclass
 class _Database:
-    """The database answers, and its schema is the one this MLflow wants."""
+    """The database answers, and its schemas are those that this MLflow wants."""
 
     uri: str = field(repr=False)
+    chains: tuple[schema.Chain, ...] = (schema.RUNS,)
     name: str = "database"
     _connection: Connection | None = field(default=None, init=False, repr=False)
 
     def ask(self) -> None:
-        found = self._kept_revision()
-        if found is None:
+        revisions = self._kept_revisions()
+        if revisions is None:
             store = parse(self.uri)
-            self._connection = store.connect(timeout=_PART_TIMEOUT)
-            found = schema.state(store, self._connection).revision
-        wanted = schema.head()
-        if found != wanted:
-            raise HomeportError(
-                code="SCHEMA_NOT_AT_HEAD",
-                what="the database's schema is not the one this MLflow needs",
-                evidence=(("revisions", f"needed {wanted}, found {found or 'none'}"),),
-                fix="homeport restart",
-            )
+            connection = self._connection = store.connect(timeout=_PART_TIMEOUT)
+            revisions = [schema.state(store, connection, chain).revision for chain in self.chains]
+        for chain, found in zip(self.chains, revisions, strict=True):
+            wanted = schema.head(chain)
+            if found != wanted:
+                raise HomeportError(
+                    code="SCHEMA_NOT_AT_HEAD",
+                    what="the database's schema is not the one this MLflow needs",
+                    evidence=(("revisions", f"needed {wanted}, found {found or 'none'}"),),
+                    fix="homeport restart",
+                )
 
-    def _kept_revision(self) -> str | None:
-        """The revision, by the connection of the last time; None when that was cut."""
+    def _kept_revisions(self) -> list[str | None] | None:
+        """The revisions, by the connection of the last time; None when that was cut."""
         if self._connection is None:
             return None
         try:
-            return schema.revision(self._connection)
+            return [schema.revision(self._connection, chain) for chain in self.chains]
         except Exception:  # whatever it was, a new connection tells it better
             with contextlib.suppress(Exception):
                 self._connection.close()

@@ -1,6 +1,7 @@
-"""MLflow's schema: which revision the installed MLflow wants, which one a database has, and what that calls for.
+"""MLflow's schemas: which revision the installed MLflow wants, which one a database has, and what that calls for.
 
-Read from MLflow's migration files as text, so that asking does not import MLflow. Refuses to change anything.
+There are two, each with a chain of revisions of its own: runs and models, and the users of basic-auth. Read from
+MLflow's migration files as text, so that asking does not import MLflow. Refuses to change anything.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from homeport.tracking.refusal import refusal
 # mlflow 3.17.2, store/tracking/dbmodels/initial_models.py: what is there before the first revision is noted down
 _INITIAL_TABLES = frozenset({"experiments", "runs", "tags", "metrics", "params"})
 _MLFLOW_TABLES = frozenset({"experiments", "runs", "metrics"})
+# mlflow 3.17.2, server/auth/db/utils.py: before 3.6 the tables of the users had no revision
+_USER_TABLES = frozenset({"users", "experiment_permissions"})
+# server/auth/db/migrations/versions/8606fa83a998: what the first revision makes, those that refer to others first
+FIRST_USER_TABLES = ("registered_model_permissions", "experiment_permissions", "users")
 _SHOWN_TABLES = 5
 _TABLES = {
     "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
@@ -39,6 +44,18 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True)
+class Chain:
+    """One schema of MLflow's: its migrations, below the package's directory, and the table its revision stands in."""
+
+    directory: str
+    table: str
+
+
+RUNS = Chain("store/db_migrations/versions", "alembic_version")
+USERS = Chain("server/auth/db/migrations/versions", "alembic_version_auth")
+
+
+@dataclass(frozen=True)
 class State:
     """What a database holds: MLflow's revision, None where none is noted down, and all table names."""
 
@@ -46,13 +63,13 @@ class State:
     tables: frozenset[str]
 
 
-def head() -> str:
+def head(chain: Chain = RUNS) -> str:
     """The revision the installed MLflow wants.
 
     Raises:
         HomeportError: MLFLOW_UNREADABLE when there is no MLflow, or not exactly one head.
     """
-    known = revisions()
+    known = revisions(chain)
     followed = {earlier for follows in known.values() for earlier in follows}
     heads = sorted(known.keys() - followed)
     if len(heads) != 1:
@@ -61,7 +78,7 @@ def head() -> str:
 
 
 @cache
-def revisions() -> Revisions:
+def revisions(chain: Chain = RUNS) -> Revisions:
     """Every revision of the installed MLflow and what it follows.
 
     Raises:
@@ -70,7 +87,7 @@ def revisions() -> Revisions:
     spec = importlib.util.find_spec("mlflow")  # does not import it
     if spec is None or spec.origin is None:
         raise _unreadable("the package mlflow is not installed")
-    directory = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
+    directory = Path(spec.origin).parent / chain.directory
     found = dict(_revision(file) for file in sorted(directory.glob("*.py")) if file.name != "__init__.py")
     if not found:
         raise _unreadable(f"no migrations in {directory}")
@@ -93,7 +110,7 @@ def current(uri: str) -> str | None:
         connection.close()
 
 
-def state(store: BackendStore, connection: Connection) -> State:
+def state(store: BackendStore, connection: Connection, chain: Chain = RUNS) -> State:
     """What the database behind the connection holds.
 
     Raises:
@@ -101,25 +118,25 @@ def state(store: BackendStore, connection: Connection) -> State:
     """
     try:
         tables = frozenset(str(name) for (name,) in rows(connection, _TABLES[store.dialect]))
-        return State(revision(connection) if "alembic_version" in tables else None, tables)
+        return State(revision(connection, chain) if chain.table in tables else None, tables)
     except HomeportError:
         raise
     except Exception as error:  # each driver has classes of its own
         raise refusal(error, store) from error
 
 
-def revision(connection: Connection) -> str | None:
+def revision(connection: Connection, chain: Chain = RUNS) -> str | None:
     """The revision noted down in a database that has a table for it.
 
     Raises:
         HomeportError: SCHEMA_UNREADABLE when several are.
     """
-    noted = [str(value) for (value,) in rows(connection, "SELECT version_num FROM alembic_version")]
+    noted = [str(value) for (value,) in rows(connection, f"SELECT version_num FROM {chain.table}")]  # noqa: S608 - ours
     if len(noted) > 1:
         raise HomeportError(
             code="SCHEMA_UNREADABLE",
             what="the database notes down several schema revisions at once",
-            evidence=(("needed", "one row in alembic_version"), ("found", ", ".join(noted))),
+            evidence=(("needed", f"one row in {chain.table}"), ("found", ", ".join(noted))),
             why="a migration was interrupted half-way, or another program uses the same database",
             fix="restore your backup of the database",
         )
@@ -138,17 +155,30 @@ def plan(found: State, known: Revisions, wanted: str) -> Step:
     if found.revision in known:
         return Step.UPGRADE
     if found.revision is not None and tables >= _MLFLOW_TABLES:
-        raise HomeportError(
-            code="SCHEMA_NEWER",
-            what="the database was made or upgraded by a newer MLflow than this one",
-            evidence=(("needed", f"revision {wanted} or an earlier one"), ("found", f"revision {found.revision}")),
-            why="an older MLflow cannot read a newer schema, and a schema is never taken back",
-            fix="install the newer MLflow again (pip install --upgrade homeport), or restore a backup of before",
-        )
+        raise _newer(found.revision, wanted)
     # An initialisation that was interrupted leaves the initial tables, without a revision.
     if not tables or (found.revision is None and "experiments" in tables and tables <= _INITIAL_TABLES):
         return Step.CREATE
     raise _foreign(tables)
+
+
+def plan_users(found: State, known: Revisions, wanted: str) -> Step:
+    """What a database in that state needs to hold the users of basic-auth, beside MLflow's runs.
+
+    Raises:
+        HomeportError: SCHEMA_NEWER, or DATABASE_NOT_EMPTY when a table of users is another program's.
+    """
+    if found.revision == wanted:
+        return Step.NOTHING
+    if found.revision in known:
+        return Step.UPGRADE
+    if found.revision is not None:
+        raise _newer(found.revision, wanted)
+    if "users" not in found.tables or USERS.table in found.tables:
+        return Step.CREATE  # with a table for revisions and none in it, a first one was interrupted
+    if found.tables >= _USER_TABLES:
+        return Step.UPGRADE  # of before MLflow 3.6; upstream takes it for its first revision
+    raise _foreign(frozenset({"users"}))
 
 
 def lineage(since: str | None, until: str, known: Revisions) -> tuple[str, ...]:
@@ -181,6 +211,16 @@ def _revision(file: Path) -> tuple[str, tuple[str, ...]]:
     if follows is None:
         return own, ()
     return own, (follows,) if isinstance(follows, str) else tuple(str(one) for one in follows)  # type: ignore[attr-defined]  # alembic: a string or a sequence
+
+
+def _newer(found: str, wanted: str) -> HomeportError:
+    return HomeportError(
+        code="SCHEMA_NEWER",
+        what="the database was made or upgraded by a newer MLflow than this one",
+        evidence=(("needed", f"revision {wanted} or an earlier one"), ("found", f"revision {found}")),
+        why="an older MLflow cannot read a newer schema, and a schema is never taken back",
+        fix="install the newer MLflow again (pip install --upgrade homeport), or restore a backup of before",
+    )
 
 
 def _foreign(tables: frozenset[str]) -> HomeportError:

@@ -8,19 +8,22 @@ settings by environment; how workers are made stands in `prefork.py`; refuses to
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from homeport import exposure, marker, program
 from homeport.errors import HomeportError
 from homeport.prefork import Master, listeners
+from homeport.tracking import accounts, private_store, upstream
 
 _DRAIN_SECONDS = 8
+_JOBS_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,17 @@ class ServerConfig:
     threads: int
     backend_store_uri: str
     artifacts_destination: str
+    basic_auth: bool = False
+    shared_artifacts: str = ""
+
+    @property
+    def artifact_root(self) -> str:
+        """Where new experiments keep their artifacts, as clients are told.
+
+        Not a path and not a bucket: clients ask the server, which alone knows where artifacts are. Only where a
+        directory is shared by all of them do they go there themselves.
+        """
+        return self.shared_artifacts or "mlflow-artifacts:/"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ServerConfig:
@@ -45,6 +59,8 @@ class ServerConfig:
                 threads=int(environ.get("HOMEPORT_THREADS", "24")),
                 backend_store_uri=environ["MLFLOW_BACKEND_STORE_URI"],
                 artifacts_destination=environ["MLFLOW_ARTIFACTS_DESTINATION"],
+                basic_auth=exposure.authentication(environ) is exposure.Authentication.BASIC,
+                shared_artifacts=environ.get("HOMEPORT_SHARED_ARTIFACTS", ""),
             )
         except (KeyError, ValueError) as error:
             raise HomeportError(
@@ -58,17 +74,21 @@ class ServerConfig:
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config = ServerConfig.from_environ(os.environ)
+    exposure.check("the tracking server", config.host, asks=config.basic_auth, fix=f"set {exposure.VARIABLE}=basic")
     os.environ.update(_upstream_environ(config))
     _make_directory(config.artifacts_destination)
+    shared = _marked(config.shared_artifacts)
     # Before the seconds of import: a taken port is said at once.
     sockets = listeners("the tracking server", config.host, config.port, config.workers, "HOMEPORT_TRACKING_PORT")
-    application = _import_upstream()
-    if os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "").lower() == "true":
+    jobs = os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "").lower() == "true"
+    application = _with_users(config, jobs=jobs) if config.basic_auth else upstream.plain()
+    private_store.apply()
+    if jobs:
         _launch_job_runner(config)
     with tempfile.TemporaryFile() as turn:
 
         def serve(_index: int, listener: socket.socket) -> None:
-            _serve_worker(config, application, listener, turn.fileno())
+            _serve_worker(config, application, listener, turn.fileno(), shared)
 
         Master("tracking", config.workers, sockets, serve).run()
 
@@ -77,13 +97,15 @@ def _upstream_environ(config: ServerConfig) -> dict[str, str]:
     """What `mlflow server` passes to its workers (mlflow 3.17.2, server/__init__.py `_run_server`)."""
     import uuid
 
-    return {
-        "_MLFLOW_SERVER_FILE_STORE": config.backend_store_uri,
-        "_MLFLOW_SERVER_REGISTRY_STORE": config.backend_store_uri,
+    proxied = {
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": config.artifacts_destination,
-        # Not a path and not a bucket: clients ask the server, which alone knows where artifacts are.
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+    }
+    return {
+        **({} if config.shared_artifacts else proxied),
+        "_MLFLOW_SERVER_FILE_STORE": config.backend_store_uri,
+        "_MLFLOW_SERVER_REGISTRY_STORE": config.backend_store_uri,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": config.artifact_root,
         "_MLFLOW_SERVER_BOOT_ID": uuid.uuid4().hex,
         "_MLFLOW_IN_JOB_EXECUTOR": "false",
         "_MLFLOW_SGI_NAME": "uvicorn",
@@ -107,12 +129,28 @@ def _make_directory(destination: str) -> None:
         ) from error
 
 
-def _import_upstream() -> Any:  # noqa: ANN401 - MLflow is untyped here
-    with warnings.catch_warnings():
-        # Upstream's own bridge to Flask; nothing a user could do about it.
-        warnings.filterwarnings("ignore", message=".*starlette.middleware.wsgi is deprecated.*")
-        from mlflow.server.fastapi_app import app
-    return app
+def _marked(directory: str) -> dict[str, str] | None:
+    """The shared directory with its mark, by which `homeport doctor` knows it on another machine."""
+    if not directory:
+        return None
+    try:
+        return {"directory": directory, "id": marker.place(Path(directory))}
+    except OSError as error:
+        raise HomeportError(
+            code="ARTIFACTS_NOT_WRITABLE",
+            what="the shared artifact directory cannot be written by the tracking server",
+            evidence=(("directory", directory), ("error", error.strerror or str(error)), ("user", f"{os.getuid()}")),
+            why="it belongs to another user",
+            fix="run the server as its owner (HOMEPORT_UID, HOMEPORT_GID in Compose), or give the directory to it",
+        ) from error
+
+
+def _with_users(config: ServerConfig, *, jobs: bool) -> Any:  # noqa: ANN401 - MLflow is untyped here
+    program.secret("MLFLOW_FLASK_SERVER_SECRET_KEY")  # upstream's error for it names no fix of ours
+    accounts.check_prepared(config.backend_store_uri, program.number("HOMEPORT_DATABASE_TIMEOUT", 60.0))
+    if jobs:
+        os.environ[_JOBS_TOKEN] = secrets.token_hex(32)
+    return upstream.with_basic_auth(config.backend_store_uri)
 
 
 def _launch_job_runner(config: ServerConfig) -> None:
@@ -127,24 +165,34 @@ def _launch_job_runner(config: ServerConfig) -> None:
     _launch_job_execution_runner(env, os.getpid())
 
 
-def _serve_worker(config: ServerConfig, upstream: Any, listener: socket.socket, turn: int) -> None:  # noqa: ANN401 - an ASGI application
+def _serve_worker(
+    config: ServerConfig,
+    application: Any,  # noqa: ANN401 - an ASGI application
+    listener: socket.socket,
+    turn: int,
+    shared: Mapping[str, str] | None,
+) -> None:
     import fcntl
 
     import uvicorn
     from mlflow.server.handlers import initialize_backend_stores
 
     from homeport.tracking.app import front
+    from homeport.tracking.gate import Gate
     from homeport.tracking.readiness import Readiness
 
     # Connections are opened here, never before the fork: two processes on one connection corrupt it.
     # One worker after the other: upstream's check for the experiment "Default" is no check when two do it at once.
     fcntl.lockf(turn, fcntl.LOCK_EX)
-    initialize_backend_stores(config.backend_store_uri, config.backend_store_uri, "mlflow-artifacts:/")
+    initialize_backend_stores(config.backend_store_uri, config.backend_store_uri, config.artifact_root)
     fcntl.lockf(turn, fcntl.LOCK_UN)
-    readiness = Readiness(config.backend_store_uri, config.artifacts_destination)
+    readiness = Readiness(config.backend_store_uri, config.artifacts_destination, users=config.basic_auth)
+    users = upstream.Users() if config.basic_auth else None
+    # A site's own function in place of passwords is known to upstream only, which then decides alone.
+    gate = Gate(users, os.environ.get(_JOBS_TOKEN, "")) if users and not users.asked_by_others else None
     server = uvicorn.Server(
         uvicorn.Config(
-            front(upstream, readiness.check, config.threads),
+            front(application, readiness.check, config.threads, gate, discreet=config.basic_auth, shared=shared),
             log_level="info",
             access_log=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,

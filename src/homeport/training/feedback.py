@@ -94,7 +94,7 @@ def read_fresh(url: str, model: str, since: str = "") -> FreshRows:
     address = f"{url}/training-data"
     query = {"model": model, "labelled": "true", "format": "jsonl", **({"since": since} if since else {})}
     try:
-        with requests.get(address, query, stream=True, timeout=_TIMEOUT) as answer:
+        with requests.get(address, query, stream=True, timeout=_TIMEOUT, headers=_key()) as answer:
             if answer.status_code != HTTPStatus.OK:
                 raise _refused(address, answer)
             prefix = answer.headers.get("X-Column-Prefix", "")
@@ -198,11 +198,25 @@ def _empty(model: str, since: str) -> HomeportError:
     )
 
 
+def _key() -> dict[str, str]:
+    """The header that a serving API with a key asks for."""
+    key = os.environ.get("HOMEPORT_SERVING_KEY", "")
+    return {"X-API-Key": key} if key else {}
+
+
 def _refused(address: str, answer: requests.Response) -> HomeportError:
     try:
         said = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
         said = answer.reason
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        return HomeportError(
+            "SERVING_DENIED",
+            "serving asks for a key",
+            evidence=(("request", f"GET {without_password(address)} -> {answer.status_code}"), ("answer", said)),
+            why="HOMEPORT_SERVING_KEY is missing or wrong",
+            fix="homeport train ... sets it for you; for a program of your own: homeport run -- COMMAND",
+        )
     off = answer.status_code == HTTPStatus.CONFLICT
     return HomeportError(
         "FEEDBACK_OFF" if off else "SERVING_REFUSED",

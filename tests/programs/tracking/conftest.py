@@ -13,6 +13,7 @@ import pytest
 from tests.programs.database.conftest import make_room
 from tests.programs.database.programs import Program
 from tests.programs.database.server import PASSWORD, Server, serving
+from tests.programs.tracking.guarded import Guarded
 
 _numbers = itertools.count(1)
 
@@ -58,6 +59,23 @@ def at_head(postgres: Server, raced: list[Program]) -> str:
     name = f"head_{next(_numbers)}"
     postgres.ask(f"CREATE DATABASE {name} TEMPLATE mlflow", database="postgres")
     return uri(postgres, name)
+
+
+@pytest.fixture(scope="session")
+def prepared(
+    postgres: Server, raced: list[Program], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Callable[[], str]]:
+    """What the job said that made the accounts, and what makes databases that have them."""
+    assert {job.process.returncode for job in raced} == {0}
+    postgres.ask("CREATE DATABASE accounts TEMPLATE mlflow", database="postgres")
+    said = Guarded(uri(postgres, "accounts"), tmp_path_factory.mktemp("accounts")).prepare()
+
+    def make() -> str:
+        name = f"guarded_{next(_numbers)}"
+        postgres.ask(f"CREATE DATABASE {name} TEMPLATE accounts", database="postgres")
+        return uri(postgres, name)
+
+    return said, make
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.model.values import Bind, Part, Path, Ref, Secret, SecretFile, Template, Value, resolve
+from homeport.model.values import Bind, Part, Path, Ref, Secret, SecretFile, Setting, Template, Value, resolve
 
 
 class Target:
@@ -26,6 +26,9 @@ class Target:
     def secret_file(self, value: Secret) -> str:
         return f"/run/secrets/{value.name}"
 
+    def setting(self, value: Setting) -> str:
+        return f"${{{value.env}:-{value.default}}}"
+
     def path(self, holder: str, value: Path) -> str:
         return f"/data/{value.volume}/{value.below}"
 
@@ -38,10 +41,11 @@ def test_each_kind_of_value_is_answered_by_the_target() -> None:
         Bind("http"),
         Secret("pw"),
         SecretFile(Secret("pw")),
+        Setting("NAME", "now", "else"),
         Path("v", "x"),
     ]
     assert [resolve(value, "web", target) for value in values] == [
-        "text", "db", "0.0.0.0:http", "s3cret", "/run/secrets/pw", "/data/v/x",
+        "text", "db", "0.0.0.0:http", "s3cret", "/run/secrets/pw", "${NAME:-else}", "/data/v/x",
     ]  # fmt: skip
 
 

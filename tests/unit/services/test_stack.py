@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from homeport.model.graph import Graph
+from homeport.model.graph import Graph, Node
 from homeport.model.service import COMPLETED, HEALTHY, HttpProbe
-from homeport.model.values import Secret, leaves
+from homeport.model.values import Secret, Setting, leaves
 from homeport.services.database import backend_store_uri
 from homeport.services.sizing import Sizing, sizing
 from homeport.settings import Settings, load
@@ -19,6 +19,11 @@ def settings(tmp_path: Path, **environ: str) -> Settings:
 
 def graph(tmp_path: Path, **environ: str) -> Graph:
     return build(settings(tmp_path, **environ), Sizing(workers=2))
+
+
+def now(node: Node) -> dict[str, object]:
+    """A node's environment with settings as the text they have now."""
+    return {name: value.text if isinstance(value, Setting) else value for name, value in node.env.items()}
 
 
 def test_the_default_platform_has_these_services_in_this_order(tmp_path: Path) -> None:
@@ -97,11 +102,13 @@ def test_an_object_store_elsewhere_gets_the_users_key_profile_and_role(tmp_path:
 
 
 def test_what_stock_mlflow_has_on_is_off_unless_asked_for(tmp_path: Path) -> None:
-    env = graph(tmp_path)["tracking"].env
+    env = now(graph(tmp_path)["tracking"])
     assert env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert env["MLFLOW_ENABLE_AI_GATEWAY"] == "false"
     assert env["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    asked = graph(tmp_path, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="true", HOMEPORT_ENABLE_TELEMETRY="true")["tracking"].env
+    asked = now(
+        graph(tmp_path, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="true", HOMEPORT_ENABLE_TELEMETRY="true")["tracking"]
+    )
     assert asked["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
     assert "MLFLOW_DISABLE_TELEMETRY" not in asked
 

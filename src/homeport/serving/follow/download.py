@@ -1,6 +1,7 @@
-"""A model version's files, through the tracking server and by no other way: no credentials of a store are needed here.
+"""A model version's files, through the tracking server: no credentials of a store are needed here.
 
-It refuses to know where they are kept afterwards.
+By another way only out of the one directory that a site shares (HOMEPORT_SHARED_ARTIFACTS). It refuses to know where
+they are kept afterwards.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from homeport.errors import HomeportError
 from homeport.serving.follow.errors import FULL, NotInRegistry, RegistryAway, RegistryRefused
@@ -22,6 +23,8 @@ CLIENT_ENVIRON = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
+    # requests lets ~/.netrc replace the credentials that MLflow's client sends.
+    "NETRC": os.devnull,
 }
 """MLflow's own switches, for its environment. Its seven tries take minutes; the follower tries again by itself."""
 
@@ -33,10 +36,12 @@ class Download:
 
     Args:
         registry: where the files of a version are asked for.
+        shared: a directory that may be read as well; None: none.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, shared: Path | None = None) -> None:
         self._registry = registry
+        self._shared = shared.resolve() if shared else None
 
     def __call__(self, version: RegisteredVersion, into: Path, room: Room) -> None:
         """Put the version's files into an empty directory, after asking `room` for as many bytes.
@@ -77,6 +82,8 @@ class Download:
             raise not_downloaded(version, "it was replaced by another model of the same name and number meanwhile")
         parts = urlsplit(uri)
         ours = urlsplit(self._registry.uri).netloc.rpartition("@")[2]
+        if self._is_shared(parts):
+            return uri
         if parts.scheme != "mlflow-artifacts" or parts.netloc.rpartition("@")[2] not in {"", ours}:
             # A file of this machine or another server would be read with our rights.
             raise not_downloaded(
@@ -84,6 +91,12 @@ class Download:
                 f"its files are not served by the tracking server (needed: mlflow-artifacts:/, found: {parts.scheme}:)",
             )
         return uri
+
+    def _is_shared(self, parts: SplitResult) -> bool:
+        if self._shared is None or parts.scheme not in {"", "file"} or parts.netloc:
+            return False
+        # Links are followed first: a registry's word must not lead out of the directory.
+        return Path(unquote(parts.path) if parts.scheme else parts.path).resolve().is_relative_to(self._shared)
 
 
 def not_downloaded(version: RegisteredVersion, why: str) -> HomeportError:

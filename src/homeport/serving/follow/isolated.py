@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _START = 600.0  # s for loading
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # s before a dead process is started again
 _SOUND = 60.0  # s; one that lived so long is started again without a longer pause
-_OURS_ALONE = ("HOMEPORT_WEBHOOK_SECRET", "HOMEPORT_PREDICTION_DATABASE_URI")
+_OURS_ALONE = ("HOMEPORT_WEBHOOK_SECRET", "HOMEPORT_PREDICTION_DATABASE_URI", "HOMEPORT_SERVING_KEY")
 """Variables that no model needs; a model's own code can read all others."""
 _GRACE = 4.0  # s to end after the socket is closed
 
