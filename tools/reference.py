@@ -13,6 +13,7 @@ from homeport.cli.main import cli
 from homeport.errors import ExitCode
 from homeport.knobs import Knob
 from homeport.model.drawing import mermaid
+from homeport.model.service import Target
 from homeport.settings import knobs, load
 from homeport.stack import build
 
@@ -89,9 +90,13 @@ def exit_codes_page() -> str:
 
 
 def graph_page() -> str:
-    """The default graph as a drawing."""
-    drawing = mermaid(build(load({}, environ={}, directory=ROOT / "docs")))
-    return "\n".join([HEAD, "# The services and their order", "", "```mermaid", drawing, "```"]) + "\n"
+    """The default graph as a drawing, on each target."""
+    lines = [HEAD, "# The services and their order"]
+    titles = {Target.EMBEDDED: "As plain processes", Target.CONTAINERS: "In containers"}
+    for target, title in titles.items():
+        drawing = mermaid(build(load({}, environ={}, directory=ROOT / "docs"), target=target))
+        lines += ["", f"## {title}", "", "```mermaid", drawing, "```"]
+    return "\n".join(lines) + "\n"
 
 
 PAGES = {

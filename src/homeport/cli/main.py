@@ -31,6 +31,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("client", "Run any program with those variables."),
         "train": ("client", "Train a reference model on real data and register it."),
     },
+    "Other targets": {
+        "render": ("render", "Write compose files, or an .env with generated secrets."),
+    },
     "Look closer": {
         "doctor": ("diagnose", "Check this machine and this home, and say what to mend."),
         "graph": ("inspect", "Draw the services and what each waits for."),
