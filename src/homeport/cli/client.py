@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli.context import json_option, output, platform
+from homeport.cli.context import json_option, output, platform, target_options
 from homeport.errors import ExitCode, HomeportError
 
 if TYPE_CHECKING:
+    from homeport.compose.platform import ComposePlatform
     from homeport.platform import Platform
 
 _PIPELINES = ("wine-quality", "penguins")
@@ -22,10 +23,14 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as shells have it
 
 @click.command(epilog='Example: eval "$(homeport env)"')
 @click.option("--admin", is_flag=True, help="Also the database and the bucket themselves, with their secrets.")
+@target_options
 @json_option
 @click.pass_context
 def env(ctx: click.Context, *, admin: bool, as_json: bool) -> int:
-    """Print the variables a client needs, for eval. With --admin the output holds secrets."""
+    """Print the variables a client needs, for eval.
+
+    The output holds secrets with --admin, and where clients must log in (HOMEPORT_AUTH=basic).
+    """
     out = output(ctx, as_json=as_json)
     variables = platform(ctx, out).env(admin=admin)
     if as_json:
@@ -41,6 +46,7 @@ def env(ctx: click.Context, *, admin: bool, as_json: bool) -> int:
     epilog="Example: homeport run -- python my_training.py --epochs 3",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD …")
+@target_options
 @click.pass_context
 def run(ctx: click.Context, *, command: tuple[str, ...]) -> int:
     """Run any program with those variables; its exit code is passed through.
@@ -56,6 +62,7 @@ def run(ctx: click.Context, *, command: tuple[str, ...]) -> int:
     epilog="Examples: homeport train penguins · homeport train wine-quality --data winequality-white.csv",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="wine-quality|penguins [OPTIONS]")
+@target_options
 @click.pass_context
 def train(ctx: click.Context, *, arguments: tuple[str, ...]) -> int:
     """Train a reference model on real data and register it."""
@@ -79,7 +86,7 @@ def train(ctx: click.Context, *, arguments: tuple[str, ...]) -> int:
     return _become(platform(ctx, output(ctx)), program)
 
 
-def _become(target: Platform, command: list[str]) -> int:
+def _become(target: Platform | ComposePlatform, command: list[str]) -> int:
     """Replace this process by the program, so that signals and the exit code are the program's own."""
     environ = target.client_environ()
     sys.stdout.flush()

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import click
 
-from homeport.cli.context import json_option, output, platform, settings
+from homeport.cli.context import json_option, output, platform, settings, target_options
 from homeport.cli.output import table
 from homeport.errors import ExitCode
 
 
 @click.command(epilog="Examples: homeport doctor · homeport doctor --json")
+@target_options
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> int:
     """Check this machine and this home, and say what to mend. Exits 1 when something fails."""
     from homeport.operations.doctor import examine
+    from homeport.platform import Platform
 
     out = output(ctx, as_json=as_json)
-    rows = examine(platform(ctx, out))
+    target = platform(ctx, out)
+    if isinstance(target, Platform):
+        rows = examine(target)
+    else:
+        from homeport.operations import containers
+
+        rows = containers.examine(target)
     failed = any(row.status == "fail" for row in rows)
     if as_json:
         out.data({"ok": not failed, "checks": [row.as_dict() for row in rows]})

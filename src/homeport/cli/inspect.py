@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from homeport.cli.context import json_option, output, platform, seconds, settings
+from homeport.cli.context import json_option, output, platform, seconds, settings, target_options
 from homeport.cli.output import SERVICE_COLOURS, Output, table
 from homeport.errors import ExitCode, HomeportError
 
 if TYPE_CHECKING:
+    from homeport.compose.platform import ComposePlatform
     from homeport.platform import Platform
 
 _POLL = 0.2  # s; a status request takes under a millisecond
 
 
 @click.command(epilog="Examples: homeport status · homeport status --json | jq .ready")
+@target_options
 @json_option
 @click.pass_context
 def status(ctx: click.Context, *, as_json: bool) -> int:
@@ -37,6 +41,8 @@ def status(ctx: click.Context, *, as_json: bool) -> int:
     else:
         for line in _status_lines(found, out):
             out.result(line)
+    for note in found.get("notes", ()):
+        out.warning(note)
     return ExitCode.OK if found["ready"] else ExitCode.NOT_READY
 
 
@@ -79,6 +85,7 @@ def _age(since: str) -> str:
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=120.0, show_default=True, metavar="S", help="Seconds to wait."
 )
+@target_options
 @json_option
 @click.pass_context
 def wait(ctx: click.Context, *, service: str | None, timeout: float, as_json: bool) -> int:
@@ -129,29 +136,26 @@ def _not_ready(found: dict[str, Any], service: str | None, timeout: float) -> Ho
 @click.argument("service", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on showing new lines.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, show_default=True, help="How many past lines.")
+@target_options
 @json_option
 @click.pass_context
 def logs(ctx: click.Context, *, service: str | None, follow: bool, lines: int, as_json: bool) -> int:
     """Show the services' logs, merged by time."""
-    from homeport.supervisor.layout import Home
-    from homeport.supervisor.logs import follow as read
-
     out = output(ctx, as_json=as_json)
     target = platform(ctx, out)
-    home = Home(target.home)
-    names = [service] if service else sorted(file.stem for file in home.logs.glob("*.log"))
-    if service and not home.log(service).exists():
-        known = sorted(file.stem for file in home.logs.glob("*.log"))
+    known = _log_names(target)
+    if service and service not in known:
         raise HomeportError(
             code="LOG_UNKNOWN",
             what=f'there is no log of "{service}"',
-            evidence=(("logs", str(home.logs)),),
+            evidence=(("home", str(target.home)),),
             fix=f"name one of: {', '.join(known)}" if known else "homeport up --detach",
             exit_code=ExitCode.USAGE,
         )
+    names = [service] if service else known
     width = max(map(len, names), default=0)
     colours = {name: SERVICE_COLOURS[i % len(SERVICE_COLOURS)] for i, name in enumerate(names)}
-    for line in read(home, names, lines=lines, follow=follow):
+    for line in _log_lines(target, names, lines=lines, follow=follow):
         if as_json:
             out.data({"event": "log", "at": line.ts, "service": line.service, "text": line.text})
         else:
@@ -160,7 +164,40 @@ def logs(ctx: click.Context, *, service: str | None, follow: bool, lines: int, a
     return ExitCode.OK
 
 
+class _Line(Protocol):
+    """A line of a log, wherever it was kept."""
+
+    @property
+    def ts(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+def _log_names(target: Platform | ComposePlatform) -> list[str]:
+    from homeport.platform import Platform
+    from homeport.supervisor.layout import Home
+
+    if not isinstance(target, Platform):
+        return target.log_names()
+    return sorted(file.stem for file in Home(target.home).logs.glob("*.log"))
+
+
+def _log_lines(target: Platform | ComposePlatform, names: list[str], *, lines: int, follow: bool) -> Iterator[_Line]:
+    from homeport.platform import Platform
+    from homeport.supervisor import logs
+    from homeport.supervisor.layout import Home
+
+    if not isinstance(target, Platform):
+        # Ended by SIGTERM as by Ctrl-C: what reads for us must end, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
+        return target.logs(names, lines=lines, follow=follow)
+    return logs.follow(Home(target.home), names, lines=lines, follow=follow)
+
+
 @click.command(name="open", epilog="Example: homeport open")
+@target_options
 @click.pass_context
 def open_(ctx: click.Context) -> int:
     """Open MLflow's UI in a browser; prints the URL where there is none."""
@@ -179,17 +216,18 @@ def open_(ctx: click.Context) -> int:
 @click.option(
     "--timings", is_flag=True, help="The last start: when each service started and was ready, and the critical path."
 )
+@target_options
 @json_option
 @click.pass_context
 def graph(ctx: click.Context, *, as_mermaid: bool, timings: bool, as_json: bool) -> int:
     """Draw the services and what each waits for."""
     from homeport.model.drawing import mermaid, text
-    from homeport.model.service import Job
+    from homeport.model.service import Job, Target
     from homeport.stack import build
 
     out = output(ctx, as_json=as_json)
     found = settings(ctx, out)
-    built = build(found)
+    built = build(found, target=Target.CONTAINERS if found.target == "compose" else Target.EMBEDDED)
     if timings:
         return _timings(out, platform(ctx, out), built)
     if as_json:
@@ -208,7 +246,7 @@ def graph(ctx: click.Context, *, as_mermaid: bool, timings: bool, as_json: bool)
     return ExitCode.OK
 
 
-def _timings(out: Output, target: Platform, built: Any) -> int:  # noqa: ANN401 - Graph, imported lazily
+def _timings(out: Output, target: Platform | ComposePlatform, built: Any) -> int:  # noqa: ANN401 - Graph, imported lazily
     from homeport.supervisor import timings
     from homeport.supervisor.layout import Home
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeport.cli.context import json_option, output, platform
+from homeport.cli import containers
+from homeport.cli.context import json_option, output, platform, settings, target_options
 from homeport.cli.progress import StartProgress, box
 from homeport.errors import ExitCode, HomeportError
 
@@ -21,23 +22,43 @@ if TYPE_CHECKING:
     from homeport.platform import Platform
 
 
-@click.command(
-    epilog="Examples: homeport up --detach · homeport up --isolated · homeport --home /srv/mlflow up --timeout 300"
-)
-@click.option("-d", "--detach", is_flag=True, help="Return when ready; the platform runs on.")
+@click.command(epilog="Examples: homeport up --detach · homeport up --target compose · homeport --home /srv/mlflow up")
+@click.option("-d", "--detach", is_flag=True, help="Return when ready; the platform runs on. Always so in containers.")
 @click.option("--timeout", type=click.FloatRange(min=1), metavar="S", help="Seconds until a start has failed.")
 @click.option("--isolated", is_flag=True, help="A home and ports of its own, beside any other platform.")
+@click.option("--build", "build_images", is_flag=True, help="Build our image anew first (--target compose).")
+@target_options
 @json_option
 @click.pass_context
-def up(ctx: click.Context, *, detach: bool, timeout: float | None, isolated: bool, as_json: bool) -> int:
+def up(
+    ctx: click.Context, *, detach: bool, timeout: float | None, isolated: bool, build_images: bool, as_json: bool
+) -> int:
     """Bring the platform up and wait until it is ready.
 
     Without --detach it runs until Ctrl-C, and ends when this terminal does.
     """
+    from homeport.platform import Platform
+
     out = output(ctx, as_json=as_json)
+    target = platform(ctx, out, timeout=timeout)
+    if not isinstance(target, Platform):
+        if isolated:
+            raise _only("--isolated", "embedded", "give each its own directory, COMPOSE_PROJECT_NAME and HTTPS port")
+        return containers.up(target, out, build_images=build_images, as_json=as_json)
+    if build_images:
+        raise _only("--build", "compose", "homeport up --target compose --build")
     if isolated:
         ctx.obj["home"] = str(_isolated_home(ctx.obj["home"]))
-    target = platform(ctx, out, timeout=timeout)
+        return _up(Platform(settings=settings(ctx, out), timeout=timeout), out, detach=detach, as_json=as_json)
+    return _up(target, out, detach=detach, as_json=as_json)
+
+
+def _only(option: str, target: str, fix: str) -> HomeportError:
+    what = f"{option} is for --target {target} only"
+    return HomeportError(code="USAGE", what=what, fix=fix, exit_code=ExitCode.USAGE)
+
+
+def _up(target: Platform, out: Output, *, detach: bool, as_json: bool) -> int:
     progress = StartProgress(out)
     with _TwoStep(target, out) as interrupt:
         events = target.starting(attached=not detach)
@@ -131,34 +152,41 @@ def _quietly(ask: Callable[[], object]) -> None:
 
 
 @click.command(epilog="Examples: homeport down · homeport down --volumes --yes")
-@click.option("--volumes", is_flag=True, help="Remove all data, logs and secrets, too.")
+@click.option(
+    "--volumes", is_flag=True, help="Remove all data, too: data, logs and secrets; in containers the volumes."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before data is removed.")
+@target_options
 @json_option
 @click.pass_context
 def down(ctx: click.Context, *, volumes: bool, yes: bool, as_json: bool) -> int:
     """Stop the platform; data is kept unless --volumes is given."""
+    from homeport.platform import Platform
+
     out = output(ctx, as_json=as_json)
     target = platform(ctx, out)
+    place = str(target.home) if isinstance(target, Platform) else f"the volumes of {target.site.model.name}"
     if volumes and not yes and sys.stdin.isatty():
-        click.confirm(f"Remove every run, model and artifact in {target.home}?", abort=True, err=True)
+        click.confirm(f"Remove every run, model and artifact in {place}?", abort=True, err=True)
     progress = StartProgress(out)
     was_running = target.stop(None if as_json else progress.show, volumes=volumes)
     if as_json:
         out.data({"stopped": was_running, "removed": volumes, "home": str(target.home)})
     elif not was_running:
-        out.progress("Nothing was running" + (f"; data in {target.home} removed" if volumes else ""))
+        out.progress("Nothing was running" + (f"; data in {place} removed" if volumes else ""))
     else:
-        out.progress(f"Data in {target.home} removed" if volumes else f"Data is kept in {target.home}")
+        out.progress(f"Data in {place} removed" if volumes else f"Data is kept in {place}")
     return ExitCode.OK
 
 
 @click.command(epilog="Examples: homeport restart · homeport restart tracking")
 @click.argument("service", required=False)
+@target_options
 @json_option
 @click.pass_context
 def restart(ctx: click.Context, *, service: str | None, as_json: bool) -> int:
     """Restart one service, or the whole platform."""
-    from homeport.platform import not_running
+    from homeport.platform import Platform, not_running
 
     out = output(ctx, as_json=as_json)
     target = platform(ctx, out)
@@ -170,6 +198,8 @@ def restart(ctx: click.Context, *, service: str | None, as_json: bool) -> int:
         return ExitCode.OK
     progress = StartProgress(out)
     target.stop(None if as_json else progress.show)
+    if not isinstance(target, Platform):
+        return containers.up(target, out, build_images=False, as_json=as_json)
     for event in target.starting(attached=False):
         out.data(event) if as_json else progress.show(event)
     if not as_json:

@@ -1,0 +1,1 @@
+"""The platform in containers, end to end, on a real Docker engine."""
