@@ -16,6 +16,7 @@ import requests
 from tests.documents import ROOT, console_blocks
 from tests.e2e.harness import Homeport, eventually
 
+pytestmark = pytest.mark.slow
 NewHome = Callable[..., Homeport]
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
 PREDICT = ("run", "--", "python", str(ROOT / "examples" / "predict.py"), "penguins")

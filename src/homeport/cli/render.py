@@ -22,7 +22,7 @@ _SHOWN = 40  # lines of a difference
 _NAMED = 8  # variables
 
 
-@click.group()
+@click.group(epilog="Examples: homeport render env · homeport render compose --check")
 def render() -> None:
     """Write compose files, or an .env with generated secrets."""
 

@@ -16,6 +16,7 @@ from tests.programs.database.programs import Program
 from tests.programs.tracking.guarded import ACCOUNTS, ADMIN, PASSWORDS, SERVING, TRAINING
 from tests.programs.tracking.test_migrate import ask
 
+pytestmark = pytest.mark.slow  # each makes a whole schema, most of them several accounts
 Migrate = Callable[..., Program]
 HEAD = f"schema at head ({schema.head()})"
 TABLES = ("users", "roles", "role_permissions", "user_role_assignments", "homeport_accounts")
