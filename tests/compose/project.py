@@ -161,7 +161,7 @@ class Stack(Homeport):
         return done.stdout
 
     def _said(self) -> str:
-        return self.compose("--profile", "*", "logs", "--tail", "15", "--no-color").stdout[-6000:]
+        return self.compose("--profile", "*", "logs", "--tail", "40", "--no-color").stdout[-12000:]
 
     def bring_up(self, *words: str) -> None:
         """`docker compose up --wait …`."""

@@ -59,7 +59,10 @@ def test_an_empty_secret_file_is_refused_by_the_program_that_reads_it(stack: Sta
     said = stack.composed("logs", "--no-color", service)
     if secret == "database-password":  # PostgreSQL is asked first, and refuses to be without one
         said += stack.composed("logs", "--no-color", "database")
-    assert secret in said or "POSTGRES_PASSWORD" in said
+    assert secret in said or "superuser password is not specified" in said
+    found = stack.refused("up", exit_code=1)
+    assert found["code"] == "SECRET_EMPTY"
+    assert f"secrets/{secret}" in found["text"]
 
 
 def test_another_password_than_the_volume_was_made_with_is_explained(stack: Stack) -> None:

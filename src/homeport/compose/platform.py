@@ -81,6 +81,7 @@ class ComposePlatform:
                 }
             yield {"event": "ready", "at": iso(time.time()), "seconds": 0.0}
         else:
+            self.site.check_secrets()
             ports.check(self.site.model, found, self.settings)
             if not build_images:
                 self.site.check_image()

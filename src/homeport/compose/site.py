@@ -125,6 +125,24 @@ class Site:
         ids = {tag: self.image_id(tag) for tag in set(tags.values())}
         return all(found[name].image == ids[tag] for name, tag in tags.items())
 
+    def check_secrets(self) -> None:
+        """See that no secret file that a container gets is empty.
+
+        Raises:
+            HomeportError: SECRET_EMPTY.
+        """
+        used = {secret["source"] for service in self.model.services.values() for secret in service.get("secrets") or ()}
+        for name in sorted(used):
+            file = Path(self.model.secrets.get(name, ""))
+            if file.is_file() and not file.stat().st_size:
+                raise HomeportError(
+                    code="SECRET_EMPTY",
+                    what=f'secret "{name}" is empty',
+                    evidence=(("file", str(file)),),
+                    why="an empty password would let everybody in, or nobody",
+                    fix=f"write it into {file}, or delete the file: the next start makes another",
+                )
+
     def check_image(self) -> None:
         """Our own image is built in a clone; without one it must be there already, or be pulled.
 
