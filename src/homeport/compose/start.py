@@ -78,6 +78,7 @@ class Start:
         self._states: dict[str, str] = {}
         self._begun: dict[str, float] = {}
         self._deaths: Counter[str] = Counter()
+        self._exits: dict[str, int] = {}
         self._said = b""
 
     def run(self) -> Generator[Event, None, None]:
@@ -89,7 +90,7 @@ class Start:
         done = False
         try:
             code = yield from self._follow(begin)
-            found = self._asked.look()
+            found = self._remembered(self._asked.look())
             waiting = [node for node in self._graph if not containers.is_ready(node, found.get(node.name))]
             crashed = self._crashed()
             if code == 0 and not waiting and not crashed:
@@ -167,6 +168,8 @@ class Start:
 
     def _died(self, node: Node, attributes: Mapping[str, str], at: float) -> Event:
         code = attributes.get("exitCode", "")
+        if code.isdecimal():
+            self._exits[node.name] = int(code)
         if not isinstance(node, Job):
             self._deaths[node.name] += 1
             return self._changed(node, "backoff", f"exit {code}", at=at)
@@ -195,6 +198,12 @@ class Start:
             "state": state,
             "detail": detail,
             "seconds": round(at - self._begun[node.name], 3) if node.name in self._begun else 0.0,
+        }
+
+    def _remembered(self, found: Found) -> Found:
+        """The engine forgets how a container ended as soon as it has started it again."""
+        return {
+            name: replace(each, exit_code=each.exit_code or self._exits.get(name, 0)) for name, each in found.items()
         }
 
     def _crashed(self) -> str:

@@ -110,13 +110,23 @@ def test_what_ran_before_is_left_alone(tmp_path: Path) -> None:
     assert world.stopped == []
 
 
-def test_a_service_that_dies_three_times_is_not_waited_for(tmp_path: Path) -> None:
-    crashing = [Container("m", "migrate", "exited"), Container("t", "tracking", "restarting", exit_code=3, restarts=3)]
+@pytest.mark.parametrize(
+    "last",
+    [
+        Container("t", "tracking", "restarting", exit_code=3, restarts=3),
+        # Just started again: the engine has forgotten how it ended.
+        Container("t", "tracking", "running", "starting", exit_code=0, restarts=3),
+    ],
+    ids=["between two starts", "started again"],
+)
+def test_a_service_that_dies_three_times_is_not_waited_for(tmp_path: Path, last: Container) -> None:
+    crashing = [Container("m", "migrate", "exited"), last]
     world = World([[], crashing])
     deaths = [told("tracking", "die", exitCode="3")] * 3
     begin = time.monotonic()
     events = list(world.start(tmp_path, deaths, up="exec sleep 60").run())
     assert events[-1]["error"]["code"] == "TRACKING_EXITED"
+    assert "exit 3" in events[-1]["error"]["what"]
     assert world.stopped == [["tracking"]]
     assert time.monotonic() - begin < 30
 
