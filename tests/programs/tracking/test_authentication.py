@@ -15,6 +15,7 @@ from tests.programs.database.programs import eventually
 from tests.programs.database.server import PASSWORD, Server
 from tests.programs.tracking.guarded import ADMIN, PASSWORDS, SERVING, TRAINING, Guarded, routes, secrets_below
 
+pytestmark = pytest.mark.slow
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=9"
 ARTIFACT = "/api/2.0/mlflow-artifacts/artifacts/0/none"
 HOSTS = "mlflow.example.org,mlflow.example.org:*,tracking,tracking:*,localhost,localhost:*,127.0.0.1,127.0.0.1:*"
