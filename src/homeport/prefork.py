@@ -62,6 +62,8 @@ class Master:
         sockets: bound sockets from `listeners`.
         serve: called in each worker with its index and its socket; a worker ends when it returns.
         died: called in the master with the pid of a worker that ended unasked, before it is replaced.
+        early: how many workers, from the first, are forked before `prepare`.
+        prepare: what takes time and only the later workers need, such as an import.
     """
 
     def __init__(
@@ -71,8 +73,12 @@ class Master:
         sockets: list[socket.socket],
         serve: Serve,
         died: Callable[[int], None] | None = None,
+        early: int = 0,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
+        self._early = early
+        self._prepare = prepare
         self._count = count
         self._sockets = sockets
         self._serve = serve
@@ -89,13 +95,22 @@ class Master:
         """
         for listener in self._sockets:
             listener.listen(_BACKLOG)
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sig, self._on_stop)
+        for index in range(self._early):
+            self._fork(index)
+        try:
+            if self._prepare is not None:
+                self._prepare()
+        except BaseException:
+            self._on_stop(signal.SIGTERM, None)
+            raise
         # What is alive now is shared by all workers; the collector must not touch it and so copy its pages.
         gc.collect()
         gc.freeze()
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sig, self._on_stop)
-        for index in range(self._count):
-            self._fork(index)
+        for index in range(self._early, self._count):
+            if not self._stopping:
+                self._fork(index)
         while self._workers:
             pid, status = os.wait()
             if pid in self._workers:  # others are children of what the workers serve

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from homeport.tracking.gate import Gate, Verdict, refuse
+from homeport.tracking.internal import Question
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,6 +47,7 @@ def front(
     *,
     discreet: bool = False,
     shared: Mapping[str, str] | None = None,
+    questions: Mapping[str, Question] | None = None,
 ) -> Application:
     """MLflow's application with `/ready` in front of it.
 
@@ -57,6 +59,7 @@ def front(
         discreet: whether only who asks from this machine is told why the server is not ready.
         shared: `directory` and `id` of the directory that clients write artifacts to themselves (`marker.py`); told to
             everybody, so that `homeport doctor` can compare.
+        questions: what the front may ask (`internal.py`).
     """
     always = {"shared_artifacts": dict(shared)} if shared else {}
     readiness_limiter: anyio.CapacityLimiter | None = None
@@ -69,6 +72,12 @@ def front(
             problems = await anyio.to_thread.run_sync(check, limiter=readiness_limiter)
             tell = not discreet or _is_near(scope)
             await _answer(send, _report(problems, tell=tell) | always, head=scope["method"] == "HEAD")
+            return
+        if questions and scope["type"] == "http" and scope["path"] in questions:
+            status, body = await anyio.to_thread.run_sync(
+                questions[scope["path"]], await _body(receive), scope["headers"]
+            )
+            await _say(send, status, body, head=False)
             return
         if scope["type"] == "lifespan":
             anyio.to_thread.current_default_thread_limiter().total_tokens = threads
@@ -97,11 +106,23 @@ def _report(problems: list[Problem], *, tell: bool) -> dict[str, Any]:
 
 
 async def _answer(send: Send, report: dict[str, Any], *, head: bool) -> None:
-    body = json.dumps(report).encode()
+    await _say(send, 200 if report["ready"] else 503, json.dumps(report).encode(), head=head)
+
+
+async def _body(receive: Receive) -> bytes:
+    pieces, more = [], True
+    while more:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _say(send: Send, status: int, body: bytes, *, head: bool) -> None:
     await send(
         {
             "type": "http.response.start",
-            "status": 200 if report["ready"] else 503,
+            "status": status,
             "headers": [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),

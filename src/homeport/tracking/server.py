@@ -20,9 +20,10 @@ from urllib.parse import unquote, urlsplit
 from homeport import exposure, marker, program
 from homeport.errors import HomeportError
 from homeport.prefork import Master, listeners
-from homeport.tracking import accounts, private_store, upstream
+from homeport.tracking import accounts, internal, private_store, upstream
 
 _DRAIN_SECONDS = 8
+_BACKLOG = 2048
 _JOBS_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -72,25 +73,43 @@ class ServerConfig:
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT.
+
+    The front is forked before MLflow is imported: it answers seconds earlier, and stays small.
+    """
     config = ServerConfig.from_environ(os.environ)
     exposure.check("the tracking server", config.host, asks=config.basic_auth, fix=f"set {exposure.VARIABLE}=basic")
     os.environ.update(_upstream_environ(config))
     _make_directory(config.artifacts_destination)
     shared = _marked(config.shared_artifacts)
     # Before the seconds of import: a taken port is said at once.
-    sockets = listeners("the tracking server", config.host, config.port, config.workers, "HOMEPORT_TRACKING_PORT")
+    sockets = listeners("the tracking server", config.host, config.port, 1, "HOMEPORT_TRACKING_PORT")
     jobs = os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "").lower() == "true"
-    application = _with_users(config, jobs=jobs) if config.basic_auth else upstream.plain()
-    private_store.apply()
-    if jobs:
-        _launch_job_runner(config)
-    with tempfile.TemporaryFile() as turn:
+    if config.basic_auth:
+        program.secret("MLFLOW_FLASK_SERVER_SECRET_KEY")  # upstream's error for it names no fix of ours
+        if jobs:
+            os.environ[_JOBS_TOKEN] = secrets.token_hex(32)
+    application: Any = None
 
-        def serve(_index: int, listener: socket.socket) -> None:
-            _serve_worker(config, application, listener, turn.fileno(), shared)
+    def prepare() -> None:
+        nonlocal application
+        application = _with_users(config) if config.basic_auth else upstream.plain()
+        private_store.apply()
+        if jobs:
+            _launch_job_runner(config)
 
-        Master("tracking", config.workers, sockets, serve).run()
+    with tempfile.TemporaryDirectory(prefix="homeport-mlflow-") as room, tempfile.TemporaryFile() as turn:
+        doors = [str(Path(room) / f"{index}.sock") for index in range(config.workers)]
+
+        def serve(index: int, listener: socket.socket) -> None:
+            if index == 0:
+                from homeport.tracking.front import server
+
+                server.serve(config, listener, doors)
+            else:
+                _serve_private(config, application, doors[index - 1], turn.fileno(), shared)
+
+        Master("tracking", 1 + config.workers, sockets, serve, early=1, prepare=prepare).run()
 
 
 def _upstream_environ(config: ServerConfig) -> dict[str, str]:
@@ -145,11 +164,8 @@ def _marked(directory: str) -> dict[str, str] | None:
         ) from error
 
 
-def _with_users(config: ServerConfig, *, jobs: bool) -> Any:  # noqa: ANN401 - MLflow is untyped here
-    program.secret("MLFLOW_FLASK_SERVER_SECRET_KEY")  # upstream's error for it names no fix of ours
+def _with_users(config: ServerConfig) -> Any:  # noqa: ANN401 - MLflow is untyped here
     accounts.check_prepared(config.backend_store_uri, program.number("HOMEPORT_DATABASE_TIMEOUT", 60.0))
-    if jobs:
-        os.environ[_JOBS_TOKEN] = secrets.token_hex(32)
     return upstream.with_basic_auth(config.backend_store_uri)
 
 
@@ -165,10 +181,10 @@ def _launch_job_runner(config: ServerConfig) -> None:
     _launch_job_execution_runner(env, os.getpid())
 
 
-def _serve_worker(
+def _serve_private(
     config: ServerConfig,
     application: Any,  # noqa: ANN401 - an ASGI application
-    listener: socket.socket,
+    door: str,
     turn: int,
     shared: Mapping[str, str] | None,
 ) -> None:
@@ -192,10 +208,22 @@ def _serve_worker(
     gate = Gate(users, os.environ.get(_JOBS_TOKEN, "")) if users and not users.asked_by_others else None
     server = uvicorn.Server(
         uvicorn.Config(
-            front(application, readiness.check, config.threads, gate, discreet=config.basic_auth, shared=shared),
+            front(
+                application,
+                readiness.check,
+                config.threads,
+                gate,
+                discreet=config.basic_auth,
+                shared=shared,
+                questions=internal.questions(),
+            ),
             log_level="info",
             access_log=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
     )
-    server.run(sockets=[listener])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        Path(door).unlink(missing_ok=True)  # of a worker that died
+        listener.bind(door)
+        listener.listen(_BACKLOG)
+        server.run(sockets=[listener])

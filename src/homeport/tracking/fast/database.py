@@ -1,0 +1,100 @@
+"""Connections to MLflow's database for the fast lane: asyncpg's pool, made from the URL that SQLAlchemy gets.
+
+Refuses to know tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import asyncpg
+
+POOL = 8  # connections; group commit needs few, and PostgreSQL serves few better than many
+_COMMAND_SECONDS = 60.0
+_PASSED_ON = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "application_name", "options", "host", "port"}
+
+Row = Any  # asyncpg.Record, which is not generic
+Connection = Any  # a pooled asyncpg connection
+
+
+class UnsupportedUrlError(ValueError):
+    """The fast lane cannot use this database; says why."""
+
+
+def dsn(url: str) -> str:
+    """The address as libpq writes it.
+
+    Raises:
+        UnsupportedUrlError: not PostgreSQL, or a parameter that only psycopg2 knows.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise UnsupportedUrlError(f"the database is {parts.scheme.partition('+')[0] or 'not named'}, not PostgreSQL")
+    unknown = sorted({name for name, _ in parse_qsl(parts.query)} - _PASSED_ON)
+    if unknown:
+        raise UnsupportedUrlError(f"the database's address has parameters it does not know: {', '.join(unknown)}")
+    return parts._replace(scheme="postgresql").geturl()
+
+
+class Database:
+    """A pool that connects when first used and again after the database was away."""
+
+    def __init__(self, url: str, size: int = POOL) -> None:
+        self._dsn = dsn(url)
+        self.name = unquote(urlsplit(url).path.lstrip("/"))
+        self._size = size
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            OSError, asyncpg.PostgresError: the database does not answer, or refuses.
+        """
+        if self._pool is None:
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._size,
+                command_timeout=_COMMAND_SECONDS,
+                # Plans for hundreds of arrays must not be made anew for each length.
+                server_settings={"application_name": "homeport-fast-lane", "jit": "off", "plan_cache_mode": "auto"},
+            )
+
+    async def close(self) -> None:
+        """End all connections; what is under way is finished first."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with contextlib.suppress(TimeoutError):
+                await pool.close()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection, not in a transaction."""
+        async with self._pool.acquire() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction that is committed at the end."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def rows(self, statement: str, *values: object) -> Sequence[Row]:
+        """All rows of one statement."""
+        async with self._pool.acquire() as connection:
+            found: Sequence[Row] = await connection.fetch(statement, *values)
+            return found
+
+    async def row(self, statement: str, *values: object) -> Row | None:
+        """The first row of one statement."""
+        async with self._pool.acquire() as connection:
+            return await connection.fetchrow(statement, *values)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(connections open, of those idle)."""
+        return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)

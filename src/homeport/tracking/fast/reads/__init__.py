@@ -1,0 +1,1 @@
+"""Hot calls that read."""
