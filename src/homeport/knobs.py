@@ -173,15 +173,22 @@ def number(least: int, most: int) -> Callable[[object], int]:
     return parse
 
 
-def fraction(raw: object) -> float:
-    """A number from 0 to 1."""
-    try:
-        value = float(str(raw).strip()) if not isinstance(raw, bool) else -1.0
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ValueError("must be a number from 0 to 1")
-    return value
+def real(least: float, most: float) -> Callable[[object], float]:
+    """A number in a range, both ends included."""
+
+    def parse(raw: object) -> float:
+        try:
+            value = float(str(raw).strip()) if not isinstance(raw, bool) else least - 1
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise ValueError(f"must be a number from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+fraction = real(0, 1)
 
 
 def choice(*words: str) -> Callable[[object], str]:

@@ -25,6 +25,7 @@ from homeport.knobs import (
     optional_path,
     path,
     port,
+    real,
     s3_bucket,
     secret,
     text,
@@ -92,7 +93,24 @@ class Settings:
     objectstore_port: int = knob(
         "HOMEPORT_OBJECTSTORE_PORT", port, 0, "Port of the embedded object store on 127.0.0.1; 0: any free port."
     )
-    workers: int = knob("HOMEPORT_WORKERS", number(0, 64), 0, "Tracking server processes; 0: by cores and memory.")
+    workers: int = knob(
+        "HOMEPORT_WORKERS",
+        number(0, 64),
+        0,
+        "MLflow processes behind the tracking server's front; 0: one with the fast lane, else by cores and memory.",
+    )
+    fastlane: str = knob(
+        "HOMEPORT_FASTLANE",
+        choice("auto", "off"),
+        "auto",
+        "`auto`: hot calls are answered on PostgreSQL directly where that is known to be exact; `off`: all by MLflow.",
+    )
+    slow_seconds: float = knob(
+        "HOMEPORT_SLOW_SECONDS",
+        real(0, 3600),
+        1.0,
+        "Requests to the tracking server that take longer are written to its log; 0: none.",
+    )
     start_timeout: int = knob(
         "HOMEPORT_START_TIMEOUT", number(1, 3600), 120, "Seconds within which each service must be ready."
     )
@@ -295,6 +313,11 @@ class Settings:
     def embedded_database(self) -> bool:
         """Whether the platform runs a PostgreSQL of its own."""
         return not self.backend_store_uri
+
+    @cached_property
+    def fast_lane(self) -> bool:
+        """Whether hot calls are to be answered without MLflow; the server still looks whether they may be."""
+        return self.fastlane == "auto" and (self.embedded_database or self.backend_store_uri.startswith("postgres"))
 
     @cached_property
     def embedded_objectstore(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from homeport.model.graph import Graph, Node
 from homeport.model.service import Service, Target
 from homeport.services import observability
-from homeport.services.database import database
+from homeport.services.database import MARIADB, database
 from homeport.services.dbadmin import dbadmin
 from homeport.services.gateway import gateway, gateway_init
 from homeport.services.objectstore import is_s3, objectstore, objectstore_init
@@ -24,7 +24,8 @@ from homeport.settings import Settings
 #   in containers also:  gateway-init ─completed─► gateway ◄─healthy─ tracking, serving
 #   and on demand:       training · dbadmin · prometheus, grafana
 
-_CONTAINERS = Sizing(workers=2, serving=1)  # a rendered file is for machines that are not known yet
+# A rendered file is for machines that are not known yet; MLflow does all the work where the database is MariaDB.
+_CONTAINERS, _WITH_MARIADB = Sizing(workers=1, serving=1), Sizing(workers=2, serving=1)
 
 
 def build(settings: Settings, size: Sizing | None = None, target: Target = Target.EMBEDDED) -> Graph:
@@ -34,8 +35,8 @@ def build(settings: Settings, size: Sizing | None = None, target: Target = Targe
         HomeportError: when a setting names a program that is not there, or the graph is not valid.
     """
     if size is None and target is Target.CONTAINERS:
-        size = _CONTAINERS
-    size = size or sizing(settings.workers, *this_machine(), settings.serving_workers)
+        size = _WITH_MARIADB if settings.database_engine == MARIADB else _CONTAINERS
+    size = size or sizing(settings.workers, *this_machine(), settings.serving_workers, fast=settings.fast_lane)
     nodes: list[Node] = []
     if settings.embedded_database:
         nodes.append(database(settings, size, target))

@@ -62,7 +62,7 @@ def _status_lines(found: dict[str, Any], out: Output) -> list[str]:
     lines = []
     for row, line in zip(services, table(rows, indent=""), strict=True):
         lines.append(f"  {out.mark(row['health'] in {'healthy', 'none'} and row['state'] != 'failed')} {line}")
-        if row["health"] == "unhealthy" and row["detail"]:
+        if row["detail"]:
             lines.append(f"      {row['detail']}")
     lines.append("ready" if found["ready"] else "not ready")
     return lines

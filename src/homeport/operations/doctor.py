@@ -38,7 +38,8 @@ class Check:
 def examine(platform: Platform) -> list[Check]:
     """Every check, each safe from the others' failures."""
     checks: tuple[Callable[[Platform], Iterator[Check]], ...] = (
-        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _login, _models, _shared,
+        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _login, _models, _fast_lane,
+        _shared,
     )  # fmt: skip
     rows: list[Check] = []
     for check in checks:
@@ -231,6 +232,16 @@ def _models(platform: Platform) -> Iterator[Check]:
         yield Check("serving", "warn", f"{named}: {failure['error']}", "homeport logs serving")
     if not status["failures"]:
         yield Check("serving", "pass", f"{len(status['models'])} models served")
+
+
+def _fast_lane(platform: Platform) -> Iterator[Check]:
+    """Whether hot calls are answered without MLflow."""
+    from homeport.operations import fastlane
+
+    if platform.running:
+        environ = platform.env()
+        if uri := environ.get("MLFLOW_TRACKING_URI"):
+            yield from fastlane.examine(uri, environ)
 
 
 def _shared(platform: Platform) -> Iterator[Check]:

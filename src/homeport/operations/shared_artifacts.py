@@ -7,22 +7,18 @@ another directory of the same name, artifacts are lost without an error. So the 
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
 from homeport import marker
+from homeport.operations import server
 from homeport.operations.doctor import Check
 
 NAME = "shared artifacts"
-_SECONDS = 10
 _MOST = 1000  # experiments asked for
 
 
@@ -94,7 +90,7 @@ def _owner(path: Path) -> str:
 def _locations(uri: str, environ: Mapping[str, str]) -> set[Path]:
     """Where experiments keep artifacts that clients write themselves."""
     body = json.dumps({"max_results": _MOST}).encode()
-    answer = _ask(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", environ, body)
+    answer = server.ask(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", environ, body)
     found = {str(experiment.get("artifact_location", "")) for experiment in answer.get("experiments", ())}
     return {path for text in found if (path := _path(text))}
 
@@ -108,30 +104,5 @@ def _path(location: str) -> Path | None:
 
 def _told(uri: str, environ: Mapping[str, str]) -> dict[str, str] | None:
     """What the server says of the directory, as {"directory", "id"}; None when it says nothing."""
-    try:
-        answer = _ask(f"{uri.rstrip('/')}/ready", environ)
-    except HTTPError as error:  # not ready, or a stock server
-        with error:
-            try:
-                answer = json.load(error)
-            except ValueError:
-                return None
-    except ValueError:
-        return None
-    told = answer.get("shared_artifacts") if isinstance(answer, dict) else None
+    told = server.ready(uri, environ).get("shared_artifacts")
     return told if isinstance(told, dict) and {"directory", "id"} <= told.keys() else None
-
-
-def _ask(url: str, environ: Mapping[str, str], body: bytes | None = None) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    if name := environ.get("MLFLOW_TRACKING_USERNAME"):
-        pair = f"{name}:{environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise ValueError("no HTTP address")
-    authority = environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or environ.get("REQUESTS_CA_BUNDLE") or None
-    context = ssl.create_default_context(cafile=authority) if url.startswith("https") else None
-    request = Request(url, data=body, headers=headers)  # noqa: S310 - checked above
-    with urlopen(request, timeout=_SECONDS, context=context) as answer:  # noqa: S310 - as above
-        found: dict[str, Any] = json.load(answer)
-    return found

@@ -14,6 +14,7 @@ _THREADS = 24
 _POOL = 10
 _OVERFLOW = 2 * _THREADS - _POOL + 2
 _ENGINES = 2  # tracking store and registry store
+_CONNECTIONS_FAST = 10  # the front's pool, and one that listens
 _CONNECTIONS_USERS = 10  # a worker: MLflow's users have an engine of SQLAlchemy's default size
 _RESERVED = 20  # migration, backup, admin
 _MOST_SERVING = 4  # a prediction takes far less than a tracking request
@@ -25,7 +26,7 @@ class Sizing:
     """Counts, none below one.
 
     Args:
-        workers: tracking server processes.
+        workers: MLflow processes behind the tracking server's front.
         threads: request threads a worker.
         pool_size: database connections a worker keeps open for each store.
         max_overflow: further connections a worker may open under load for each store.
@@ -43,13 +44,16 @@ class Sizing:
     def max_connections(self) -> int:
         """Enough for every worker at its limit, and some for jobs and people."""
         tracking = self.workers * (_ENGINES * (self.pool_size + self.max_overflow) + _CONNECTIONS_USERS)
-        return tracking + self.serving * _CONNECTIONS_SERVING + _RESERVED
+        return tracking + _CONNECTIONS_FAST + self.serving * _CONNECTIONS_SERVING + _RESERVED
 
 
-def sizing(workers: int, cores: int, memory_mib: int, serving: int = 0) -> Sizing:
-    """The sizing for a machine; `workers` and `serving` are the user's wishes, 0 for none."""
+def sizing(workers: int, cores: int, memory_mib: int, serving: int = 0, *, fast: bool = False) -> Sizing:
+    """The sizing for a machine; `workers` and `serving` are the user's wishes, 0 for none.
+
+    With the fast lane one MLflow is enough: what is left for it is rare, or waits for the object store.
+    """
     fitting = max(1, min(cores, memory_mib // (2 * _WORKER_MIB), _MOST_WORKERS))
-    return Sizing(workers=workers or fitting, serving=serving or min(fitting, _MOST_SERVING))
+    return Sizing(workers=workers or (1 if fast else fitting), serving=serving or min(fitting, _MOST_SERVING))
 
 
 def this_machine() -> tuple[int, int]:

@@ -53,7 +53,7 @@ def tracking_migrate(settings: Settings, target: Target) -> Job:
 
 
 def tracking(settings: Settings, sizing: Sizing, target: Target) -> Service:
-    """Stock MLflow's own application, artifacts proxied to the bucket, ready only when all it needs is."""
+    """The front with the fast lane, and stock MLflow behind it; ready only when all they need is."""
     needs: dict[str, Condition] = {MIGRATE: COMPLETED}
     if settings.embedded_objectstore:
         needs[objectstore.NAME] = HEALTHY
@@ -72,6 +72,8 @@ def tracking(settings: Settings, sizing: Sizing, target: Target) -> Service:
             "HOMEPORT_DATABASE_EMBEDDED": _bool(settings.embedded_database),
             "HOMEPORT_WORKERS": Setting("HOMEPORT_WORKERS", str(sizing.workers), str(sizing.workers)),
             "HOMEPORT_THREADS": str(sizing.threads),
+            "HOMEPORT_FASTLANE": settings.value("fastlane"),
+            "HOMEPORT_SLOW_SECONDS": settings.value("slow_seconds"),
             "MLFLOW_BACKEND_STORE_URI": database.backend_store_uri(settings),
             "MLFLOW_ARTIFACTS_DESTINATION": objectstore.destination(settings),
             "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(sizing.pool_size),

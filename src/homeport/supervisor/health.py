@@ -15,8 +15,8 @@ from homeport.supervisor.probes import Answer, Ask, describe
 class Patient(Protocol):
     """Who hears of it."""
 
-    def passed(self) -> None:
-        """A check passed."""
+    def passed(self, note: str) -> None:
+        """A check passed, and the service had this to say."""
 
     def missed(self, text: str) -> None:
         """A check failed before the first one passed."""
@@ -47,14 +47,14 @@ async def watch(service: Service, ask: Ask, patient: Patient) -> None:
         if late:
             return
         await asyncio.sleep(max(0.0, min(probe.start_interval, deadline - _time())))
-    patient.passed()
+    patient.passed(answer.note)
     failures = 0
     while True:
         await asyncio.sleep(probe.interval)
         answer = await _ask(service, ask, probe.timeout)
         failures = 0 if answer.passed else failures + 1
         if answer.passed:
-            patient.passed()
+            patient.passed(answer.note)
         elif failures >= probe.failures:
             patient.ailing(answer.text)
 

@@ -6,6 +6,7 @@ How often it is asked and what follows from the answers is the unit's business.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
@@ -24,10 +25,17 @@ _OK_FIRST, _OK_LAST = 200, 299
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether the check passed, and what was asked and answered, for people."""
+    """Whether the check passed, and what was asked and answered, for people.
+
+    Args:
+        passed: whether it is healthy.
+        text: what was asked and answered.
+        note: what a healthy service has to say of itself: the `note` of its JSON answer.
+    """
 
     passed: bool
     text: str
+    note: str = ""
 
 
 Ask = Callable[[Service], Awaitable[Answer]]
@@ -128,9 +136,18 @@ async def _http(host: str, port: int, path: str) -> Answer:
         return Answer(passed=False, text=f"{asked} -> no HTTP answer")
     code = int(status[1])
     if _OK_FIRST <= code <= _OK_LAST:
-        return Answer(passed=True, text=f"{asked} -> {code}")
+        return Answer(passed=True, text=f"{asked} -> {code}", note=_note(body))
     text = _line(body.decode(errors="replace"))
     return Answer(passed=False, text=f"{asked} -> {code}{f': {text}' if text else ''}")
+
+
+def _note(body: bytes) -> str:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    note = said.get("note") if isinstance(said, dict) else None
+    return _line(note) if isinstance(note, str) else ""
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

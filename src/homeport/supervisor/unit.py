@@ -232,11 +232,12 @@ class Unit:
 
     # What its probe says; see health.Patient.
 
-    def passed(self) -> None:
-        """A check passed."""
+    def passed(self, note: str) -> None:
+        """A check passed, and the service had this to say."""
         if self._calm_since is None:
             self.thrived()
-        self.move(Cause.PASSED)
+        if not self.move(Cause.PASSED, note):
+            self.detail = note
 
     def missed(self, text: str) -> None:
         """A check failed before the first one passed."""

@@ -148,6 +148,25 @@ def test_workers_fit_cores_and_memory_unless_the_user_says(cores: int, memory: i
     assert sizing(wish, cores, memory).workers == workers
 
 
+@pytest.mark.parametrize(("wish", "workers"), [(0, 1), (3, 3)])
+def test_one_mlflow_is_enough_behind_the_fast_lane(wish: int, workers: int) -> None:
+    assert sizing(wish, 8, 64000, fast=True).workers == workers
+
+
+@pytest.mark.parametrize(
+    ("given", "fast"),
+    [
+        ({}, True),
+        ({"MLFLOW_BACKEND_STORE_URI": "postgres://u:p@h/db"}, True),
+        ({"MLFLOW_BACKEND_STORE_URI": "mysql://u:p@h/db"}, False),
+        ({"MLFLOW_BACKEND_STORE_URI": "sqlite:////srv/mlflow.db"}, False),
+        ({"HOMEPORT_FASTLANE": "off"}, False),
+    ],
+)
+def test_the_fast_lane_is_for_postgresql(tmp_path: Path, given: dict[str, str], *, fast: bool) -> None:
+    assert settings(tmp_path, **given).fast_lane is fast
+
+
 def test_no_worker_can_starve_itself_of_connections() -> None:
     size = Sizing(workers=3)
     assert size.pool_size + size.max_overflow >= 2 * size.threads

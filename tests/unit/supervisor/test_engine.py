@@ -53,6 +53,20 @@ def test_everything_starts_as_early_as_its_needs_allow(home: Home) -> None:
     assert world.what[-1] == "ready"
 
 
+def test_what_a_healthy_service_says_of_itself_is_its_detail_for_as_long_as_it_says_it(home: Home) -> None:
+    notes = ((0.0, "only half of it works"), (60.0, ""))
+    told: list[str] = []
+
+    async def scenario(engine: Engine) -> None:
+        await engine.up()
+        told.append(engine.snapshot()[0].detail)
+        await asyncio.sleep(90)
+        told.append(engine.snapshot()[0].detail)
+
+    World(home, [service("a")], {"a": [Play(notes=notes)]}).play(scenario)
+    assert told == ["only half of it works", ""]
+
+
 def test_started_is_enough_where_only_started_is_needed(home: Home) -> None:
     world = World(home, [service("a"), service("b", {"a": STARTED})], {"a": [Play(ready=9.0)]}).play(up)
     assert world.when("b starting") == world.when("a running") == 0.0

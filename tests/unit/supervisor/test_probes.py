@@ -76,6 +76,21 @@ def test_http_answers(home: Home, answer: bytes, passed: bool, text: str) -> Non
     assert ask(home, HttpProbe("/ready"), answering(answer)) == Answer(passed, text)
 
 
+@pytest.mark.parametrize(
+    ("body", "note"),
+    [
+        (b'{"ready": true, "note": "fast lane off: no reason"}', "fast lane off: no reason"),
+        (b'{"ready": true, "note": ["x"]}', ""),
+        (b'["note"]', ""),
+        (b"note: x", ""),
+        (b'{"note": "' + b"x" * 400 + b'"}', "x" * 300 + "…"),
+    ],
+)
+def test_a_healthy_service_may_say_something_of_itself(home: Home, body: bytes, note: str) -> None:
+    answer = ask(home, HttpProbe("/ready"), answering(b"HTTP/1.1 200 OK\r\n\r\n" + body))
+    assert answer == Answer(passed=True, text="GET /ready -> 200", note=note)
+
+
 def test_nobody_there_is_connection_refused(home: Home) -> None:
     assert ask(home, HttpProbe("/ready")) == Answer(passed=False, text="GET /ready -> connection refused")
     answer = ask(home, TcpProbe())

@@ -82,6 +82,7 @@ class Play:
         says: what it prints at once.
         reason: what it leaves in its reason file.
         missing: there is no such program.
+        notes: (seconds, note): what a passing probe says of it from then on.
     """
 
     ends: float | None = None
@@ -92,6 +93,7 @@ class Play:
     says: bytes = b""
     reason: Mapping[str, object] | None = None
     missing: bool = False
+    notes: tuple[tuple[float, str], ...] = ()
 
 
 class Actor:
@@ -251,7 +253,10 @@ class World:
     async def _probe(self, asked: Service) -> Answer:
         actor = next((actor for actor in reversed(self.actors) if actor.name == asked.name), None)
         passed = actor is not None and actor.healthy()
-        return Answer(passed, "GET /ready -> 200" if passed else "GET /ready -> 503: not yet")
+        if actor is None or not passed:
+            return Answer(passed=False, text="GET /ready -> 503: not yet")
+        said = [note for since, note in actor.play.notes if self.now - actor.born >= since - _BLUR]
+        return Answer(passed=True, text="GET /ready -> 200", note=said[-1] if said else "")
 
     def _node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
