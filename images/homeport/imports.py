@@ -16,6 +16,7 @@ PROGRAMS = {
         "mlflow.store.db.utils",
         "uvicorn.protocols.http.auto",
     ),
+    "tracking's front": ("asyncpg", "aiohttp", "orjson", "uvloop", "httptools", "prometheus_client"),
     "tracking-migrate": ("alembic.command", "psycopg2", "pymysql", "sqlalchemy.dialects.postgresql"),
     "objectstore-init": ("boto3", "boto3.s3.transfer", "botocore.credentials", "botocore.signers"),
     "serving": ("fastapi", "orjson", "prometheus_client", "mlflow.pyfunc", "treelite", "pyarrow.parquet", "uvloop"),
