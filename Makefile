@@ -74,6 +74,10 @@ docs: install  ## write the generated reference pages
 bench-startup: install  ## start-up and memory, side by side with stock MLflow; needs an idle machine
 	@$(BIN)/python benchmarks/startup.py
 
+.PHONY: bench-tracking
+bench-tracking: install  ## the tracking server side by side with stock MLflow and pgbench; needs an idle machine and wrk
+	@$(BIN)/python -W ignore benchmarks/tracking.py
+
 .PHONY: bench-serving
 bench-serving: install  ## serving side by side with its peers; needs an idle machine, wrk and DATA=winequality-white.csv
 	@$(BIN)/python -W ignore benchmarks/serving.py --data $(DATA)
@@ -81,6 +85,13 @@ bench-serving: install  ## serving side by side with its peers; needs an idle ma
 .PHONY: bench-overload
 bench-overload: install  ## what twice the capacity does, side by side with `mlflow models serve`; needs an idle machine
 	@$(BIN)/python -W ignore benchmarks/overload.py
+
+.PHONY: bench
+bench: bench-startup bench-tracking bench-serving bench-overload  ## all of them, in turn
+
+.PHONY: verify-mlflow
+verify-mlflow: install  ## whether the fast lane may be on with the MLflow that is installed
+	@$(BIN)/python tools/verify_mlflow.py
 
 LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-header -q
 
