@@ -122,20 +122,32 @@ def test_a_killed_service_comes_back_and_no_acknowledged_metric_is_lost(
     logging.assert_nothing_lost()
 
 
-def test_the_port_answers_while_a_killed_worker_is_replaced(running: Homeport, logging: MetricLoop) -> None:
+def test_the_port_answers_while_a_killed_process_of_the_server_is_replaced(
+    running: Homeport, logging: MetricLoop
+) -> None:
+    """The front, which clients talk to, and each MLflow behind it."""
     uri, row = running.tracking_uri, running.service("tracking")
     master = psutil.Process(row["pid"])
-    first = master.children()
-    assert len(first) == WORKERS
-    first[0].kill()
-    for _ in range(20):  # each on a connection of its own, so that the kernel would spread them over all workers
-        with urlopen(f"{uri}/health", timeout=30) as answer:
-            assert answer.read() == b"OK"
-    eventually(lambda: len(_alive(master.children())) == WORKERS, what="another worker")
-    logging.goes_on()
+    count = 1 + WORKERS
+    for victim in _alive(master.children()):
+        assert len(_alive(master.children())) == count
+        victim.kill()
+        for path in ("/health", "/api/2.0/mlflow/runs/search-nothing", "/version"):
+            assert _status(f"{uri}{path}") in {200, 404}  # each on a connection of its own
+        eventually(lambda: len(_alive(master.children())) == count, what="another process")
+        logging.goes_on()
     logging.end()
     logging.assert_nothing_lost()
     assert running.service("tracking")["restarts"] == row["restarts"]
+
+
+def _status(url: str) -> int:
+    try:
+        with urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        with error:
+            return error.code
 
 
 def test_a_killed_homeport_leaves_nothing_running_and_the_next_up_goes_on(

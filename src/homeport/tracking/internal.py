@@ -18,4 +18,8 @@ def questions() -> dict[str, Question]:
     """Path -> who answers."""
     from homeport.tracking import permissions, planning
 
-    return {f"{PREFIX}plan": planning.answer, f"{PREFIX}permits": permissions.answer}
+    return {
+        f"{PREFIX}plan": planning.answer,
+        f"{PREFIX}permits": permissions.answer,
+        f"{PREFIX}forget": permissions.forget,
+    }

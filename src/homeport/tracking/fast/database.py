@@ -14,10 +14,40 @@ import asyncpg
 
 POOL = 8  # connections; group commit needs few, and PostgreSQL serves few better than many
 _COMMAND_SECONDS = 60.0
+_CONNECT_SECONDS = 10.0
 _PASSED_ON = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "application_name", "options", "host", "port"}
 
 Row = Any  # asyncpg.Record, which is not generic
 Connection = Any  # a pooled asyncpg connection
+
+# The connection is gone or cannot be had. Of asyncpg's InterfaceErrors the ValueErrors are about arguments: `is_away`.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+# Nothing was written and the same may succeed at once.
+_AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be asked, or did not say what became of it."""
+    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the database rolled back for a reason that passes: deadlock, serialization, a plan gone stale."""
+    return isinstance(error, _AGAIN)
 
 
 class UnsupportedUrlError(ValueError):
@@ -37,6 +67,10 @@ def dsn(url: str) -> str:
     if unknown:
         raise UnsupportedUrlError(f"the database's address has parameters it does not know: {', '.join(unknown)}")
     return parts._replace(scheme="postgresql").geturl()
+
+
+async def _nothing_to_reset(_: Connection) -> None:
+    """Between two uses nothing is reset: nothing here changes a session, and asking would cost a round trip."""
 
 
 class Database:
@@ -59,7 +93,9 @@ class Database:
                 self._dsn,
                 min_size=1,
                 max_size=self._size,
+                timeout=_CONNECT_SECONDS,
                 command_timeout=_COMMAND_SECONDS,
+                reset=_nothing_to_reset,
                 # Plans for hundreds of arrays must not be made anew for each length.
                 server_settings={"application_name": "homeport-fast-lane", "jit": "off", "plan_cache_mode": "auto"},
             )
@@ -73,7 +109,13 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection, not in a transaction."""
+        """A connection, not in a transaction.
+
+        Raises:
+            asyncpg.InterfaceError: it is closed.
+        """
+        if self._pool is None:
+            raise asyncpg.InterfaceError("the fast lane's pool is closed")
         async with self._pool.acquire() as connection:
             yield connection
 

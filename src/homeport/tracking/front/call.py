@@ -62,6 +62,7 @@ class Answer(NamedTuple):
     body: bytes
     status: int = 200
     kind: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # further ones, names in lower case
 
 
 EMPTY = Answer(b"{}")
@@ -74,9 +75,13 @@ class Subject(StrEnum):
 
     NOTHING = "nothing"  # everybody may ask, also strangers
     RUN = "run"  # `run_id` or `run_uuid`, in the query or the body
+    RUNS = "runs"  # each `run_id` or `run_ids` in the query
     EXPERIMENT = "experiment"  # `experiment_id`
+    EXPERIMENTS = "experiments"  # all of `experiment_ids`
+    EXPERIMENT_NAME = "experiment-name"  # `experiment_name`, in the query
     MODEL = "model"  # the registered model `name`
     LOGGED_MODEL = "logged-model"  # `model_id`, in the path
+    ARTIFACT = "artifact"  # the path itself
     ADMIN = "admin"  # MLflow filters the answer by what the user may see: administrators, who see all, only
 
 
@@ -141,8 +146,15 @@ class Guard:
         """Whether upstream would surely let this caller do this. In doubt: no."""
         return True
 
+    def watch(self, method: str, path: str, send: Any) -> Any:  # noqa: ANN401 - ASGI's
+        """What to send the answer of a request with that is passed on, and may change who may do what."""
+        return send
+
     def after(self, method: str, path: str) -> None:
         """A request passed through that may have changed who may do what."""
+
+    async def close(self) -> None:
+        """Let go of whatever it holds."""
 
 
 Mapped = Mapping[str, Any]
