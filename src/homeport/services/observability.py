@@ -13,7 +13,7 @@ _PROFILE = "observability"
 
 
 def prometheus(settings: Settings) -> Service:
-    """Asks every part for its counters; the serving API's ask for its key."""
+    """Asks every part for its counters; the serving API asks for its key, the tracking server for a login."""
     return Service(
         name=PROMETHEUS,
         title="metrics",
@@ -23,7 +23,10 @@ def prometheus(settings: Settings) -> Service:
             "--storage.tsdb.path=/prometheus",
             "--storage.tsdb.retention.time=30d",
         ),
-        env={"SERVING_KEY_FILE": SecretFile(accounts.serving_key(settings))},
+        env={
+            "SERVING_KEY_FILE": SecretFile(accounts.serving_key(settings)),
+            "TRACKING_PASSWORD_FILE": SecretFile(accounts.SERVING_PASSWORD),
+        },
         probe=Probe(ExecProbe(("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/ready"))),
         ports=(Port("main", 9090),),
         volumes=(Volume("prometheus", "/prometheus"),),

@@ -63,7 +63,14 @@ class Measured:
         models.client.create_registered_model("broken")
         made = models.client.create_model_version("broken", f"{broken.artifact_uri}/model", broken.run_id)
         models.point("broken", "champion", str(made.version))
-        self._start_prometheus({"serving": serving, "gateway": self._gateway.internal, "prometheus": self._port})
+        self._start_prometheus(
+            {
+                "serving": serving,
+                "tracking": routes["mlflow"],
+                "gateway": self._gateway.internal,
+                "prometheus": self._port,
+            }
+        )
         return self
 
     def _start_prometheus(self, ports: Mapping[str, int]) -> None:
@@ -76,6 +83,8 @@ class Measured:
             job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]
             if "authorization" in job:
                 job["authorization"]["credentials_file"] = str(key)
+            if "basic_auth" in job:  # nobody has to log in here
+                job["basic_auth"]["password_file"] = str(key)
         file = self._room / "prometheus.yml"
         file.write_text(yaml.safe_dump(config))
         command = [

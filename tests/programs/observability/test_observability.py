@@ -84,7 +84,9 @@ def test_promtool_finds_nothing_wrong(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("key")
     text = text.replace("/etc/prometheus/rules.yml", str(ROOT / "rules.yml"))
-    config.write_text(text.replace("/run/secrets/serving-key", str(key)))
+    config.write_text(
+        text.replace("/run/secrets/serving-key", str(key)).replace("/run/secrets/serving-password", str(key))
+    )
 
     for check in (
         ["config", "--lint=all", "--lint-fatal", config],
