@@ -91,7 +91,7 @@ bench: bench-startup bench-tracking bench-serving bench-overload  ## all of them
 
 .PHONY: verify-mlflow
 verify-mlflow: install  ## whether the fast lane may be on with the MLflow that is installed
-	@$(BIN)/python tools/verify_mlflow.py
+	@$(BIN)/python -m tools.verify_mlflow
 
 LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-header -q
 

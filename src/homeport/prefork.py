@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 
 from homeport.errors import HomeportError
 from homeport.program import port_taken
@@ -56,33 +58,36 @@ def listeners(who: str, host: str, port: int, count: int, setting: str) -> list[
 class Master:
     """Forks the workers, replaces one that dies, and passes on what stops them.
 
+    A worker may be a master itself.
+
     Args:
         name: the service whose log tells why workers die.
         count: number of workers.
-        sockets: bound sockets from `listeners`.
         serve: called in each worker with its index and its socket; a worker ends when it returns.
+        sockets: bound sockets from `listeners`.
         died: called in the master with the pid of a worker that ended unasked, before it is replaced.
-        early: how many workers, from the first, are forked before `prepare`.
-        prepare: what takes time and only the later workers need, such as an import.
+        in_turn: whether the first worker is to end before the others are told to.
+        strict: whether a HomeportError in a worker ends all: it is raised in the master.
     """
 
     def __init__(
         self,
+        *,
         name: str,
         count: int,
-        sockets: list[socket.socket],
         serve: Serve,
+        sockets: Sequence[socket.socket],
         died: Callable[[int], None] | None = None,
-        early: int = 0,
-        prepare: Callable[[], None] | None = None,
+        in_turn: bool = False,
+        strict: bool = False,
     ) -> None:
         self._name = name
-        self._early = early
-        self._prepare = prepare
         self._count = count
         self._sockets = sockets
         self._serve = serve
         self._died = died
+        self._in_turn = in_turn
+        self._reasons = os.pipe() if strict else None
         self._workers: dict[int, int] = {}  # pid -> index
         self._deaths: list[float] = []
         self._stopping = False
@@ -91,24 +96,16 @@ class Master:
         """Serve until SIGTERM or SIGINT.
 
         Raises:
-            HomeportError: WORKERS_DIE when workers keep dying.
+            HomeportError: WORKERS_DIE when workers keep dying; where it is `strict`, a worker's own.
         """
         for listener in self._sockets:
             listener.listen(_BACKLOG)
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._on_stop)
-        for index in range(self._early):
-            self._fork(index)
-        try:
-            if self._prepare is not None:
-                self._prepare()
-        except BaseException:
-            self._on_stop(signal.SIGTERM, None)
-            raise
         # What is alive now is shared by all workers; the collector must not touch it and so copy its pages.
         gc.collect()
         gc.freeze()
-        for index in range(self._early, self._count):
+        for index in range(self._count):
             if not self._stopping:
                 self._fork(index)
         while self._workers:
@@ -117,34 +114,64 @@ class Master:
                 self._on_death(pid, self._workers.pop(pid), status)
 
     def _fork(self, index: int) -> None:
+        master = os.getpid()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 for sig in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(sig, signal.SIG_DFL)  # until the worker takes them
-                die_with_parent()
+                die_with_parent(master)
                 self._serve(index, self._sockets[index % len(self._sockets)])
                 code = 0
+            except HomeportError as error:
+                self._tell(error)
+            except BaseException:
+                traceback.print_exc()
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                with contextlib.suppress(Exception):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
                 os._exit(code)
         self._workers[pid] = index
         if self._stopping:  # the signal came between the fork and the line above
-            os.kill(pid, signal.SIGTERM)
+            self._stop()
+
+    def _tell(self, error: HomeportError) -> None:
+        """In a worker: what ended it, for the master or at least for the log."""
+        if self._reasons is None:
+            sys.stderr.write(error.block() + "\n")
+        else:
+            os.write(self._reasons[1], json.dumps(error.as_dict()).encode() + b"\n")
+
+    def _told(self) -> HomeportError | None:
+        """What a worker said that ended."""
+        if self._reasons is None:
+            return None
+        os.set_blocking(self._reasons[0], False)
+        try:
+            line = os.read(self._reasons[0], 65536).split(b"\n", 1)[0]
+        except BlockingIOError:
+            return None
+        return HomeportError.from_dict(json.loads(line))
 
     def _on_death(self, pid: int, index: int, status: int) -> None:
+        told = self._told()
+        if told is not None:
+            self._end()
+            raise told
         if self._stopping:
+            self._stop()
             return
         code = os.waitstatus_to_exitcode(status)
         now = time.monotonic()
         self._deaths = [at for at in self._deaths if now - at < _DEATHS_WINDOW] + [now]
-        sys.stderr.write(f"worker {index} ended ({code}), starting another\n")
+        sys.stderr.write(f"worker {index} of {self._name} ended ({code}), starting another\n")
+        sys.stderr.flush()
         if self._died is not None:
             self._died(pid)
         if len(self._deaths) >= _MOST_DEATHS:
-            self._on_stop(signal.SIGTERM, None)
+            self._end()
             raise HomeportError(
                 code="WORKERS_DIE",
                 what=f"the workers of {self._name} ended {_MOST_DEATHS} times within {_DEATHS_WINDOW:.0f} s",
@@ -154,14 +181,27 @@ class Master:
             )
         self._fork(index)
 
-    def _on_stop(self, sig: int, _frame: object) -> None:
+    def _on_stop(self, _sig: int, _frame: object) -> None:
         self._stopping = True
-        for pid in self._workers:
+        self._stop()
+
+    def _stop(self) -> None:
+        """Tell those whose turn it is to end."""
+        first = [pid for pid, index in self._workers.items() if index == 0]
+        for pid in first if self._in_turn and first else tuple(self._workers):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
+    def _end(self) -> None:
+        """End all workers, in their turn, and wait for them."""
+        self._stopping = True
+        while self._workers:
+            self._stop()
+            pid, _ = os.wait()
+            self._workers.pop(pid, None)
 
-def die_with_parent() -> None:
+
+def die_with_parent(parent: int) -> None:
     """A worker whose master was killed serves nobody: end with it (Linux; elsewhere whoever runs the group ends it)."""
     if sys.platform != "linux":
         return
@@ -169,3 +209,5 @@ def die_with_parent() -> None:
 
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before the line above
+        os._exit(1)

@@ -28,6 +28,7 @@ COMMON = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_ENABLE_AI_GATEWAY": "false",
+    "PYTHONHASHSEED": "0",  # some of upstream's messages print sets
 }
 
 

@@ -46,7 +46,7 @@ def main() -> None:
         def serve(index: int, listener: socket.socket) -> None:
             worker.serve(config, mesh, index, listener)
 
-        Master("serving", config.workers, sockets, serve, died=mark_process_dead).run()
+        Master(name="serving", count=config.workers, serve=serve, sockets=sockets, died=mark_process_dead).run()
     finally:
         shutil.rmtree(os.environ[_METRICS_DIRECTORY], ignore_errors=True)
 

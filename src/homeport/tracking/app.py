@@ -6,7 +6,6 @@ and the object store. This module refuses to know how workers are made.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import anyio.to_thread
 
 from homeport.tracking.gate import Gate, Verdict, refuse
 from homeport.tracking.internal import Question
+from homeport.tracking.near import is_near
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -70,7 +70,7 @@ def front(
             # A limiter of its own: a probe must not wait for a request thread. It belongs to a loop, so not earlier.
             readiness_limiter = readiness_limiter or anyio.CapacityLimiter(2)
             problems = await anyio.to_thread.run_sync(check, limiter=readiness_limiter)
-            tell = not discreet or _is_near(scope)
+            tell = not discreet or is_near(scope)
             await _answer(send, _report(problems, tell=tell) | always, head=scope["method"] == "HEAD")
             return
         if questions and scope["type"] == "http" and scope["path"] in questions:
@@ -87,16 +87,6 @@ def front(
         await upstream(scope, receive, send)
 
     return application
-
-
-def _is_near(scope: Scope) -> bool:
-    """Whether who asks is on this machine and asks for nobody else; a probe or its owner, then."""
-    if any(name in {b"x-forwarded-for", b"forwarded", b"x-real-ip"} for name, _ in scope["headers"]):
-        return False
-    try:
-        return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _report(problems: list[Problem], *, tell: bool) -> dict[str, Any]:

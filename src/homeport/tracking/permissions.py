@@ -18,7 +18,7 @@ from typing import Any
 
 from homeport.tracking.internal import Headers
 
-_AT_ONCE = 2  # passwords compared at a time in one worker, as in gate.py
+_AT_ONCE = 2  # passwords compared at a time for the front, in one worker; the gate has as many
 _REMEMBERED = 60.0  # seconds
 _MOST = 4096
 
@@ -52,7 +52,22 @@ _QUIET_WITH: Mapping[str, tuple[str, ...]] = {
     "redact_start_trace_v3_metadata": ("run", "logged_model"),
 }
 # Paths that FastAPI serves whose answers no filter of upstream's changes: one artifact, and OTLP.
-_NATIVE = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/", "/v1/traces")
+_OTLP = "/v1/traces"
+_NATIVE = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/", _OTLP)
+# Upstream's decisions that rest on nothing of the request but what the guard takes for its subject (subjects.py): run,
+# experiment, model, and the logged models that metrics and links name. The others are asked for each time.
+_STEADY = frozenset(
+    {
+        "_validate_can_read_registered_model_or_prompt", "validate_can_create_run",
+        "validate_can_delete_experiment", "validate_can_delete_logged_model", "validate_can_delete_run",
+        "validate_can_log_batch", "validate_can_log_inputs", "validate_can_log_metric", "validate_can_log_outputs",
+        "validate_can_read_experiment", "validate_can_read_experiment_by_name", "validate_can_read_logged_model",
+        "validate_can_read_metric_history_bulk", "validate_can_read_metric_history_bulk_interval",
+        "validate_can_read_model_or_prompt_version", "validate_can_read_run", "validate_can_update_experiment",
+        "validate_can_update_logged_model", "validate_can_update_run",
+    }
+)  # fmt: skip
+_OWN = frozenset({"/metrics"})  # the front's own pages: for everybody who is known
 _SEARCH = "/mlflow/runs/search"  # the handler itself leaves out experiments that the caller may not read
 
 Check = Callable[[str, str], bool]  # a stored hash, a password -> whether it is that password's
@@ -73,19 +88,31 @@ class Comparisons:
 
     def __call__(self, stored: str, password: str) -> bool:
         """Whether it is that password's."""
-        key = (stored, hmac.digest(self._key, password.encode(), "sha256"))
+        key = self._name(stored, password)
         known = self._known(key)
-        if known is not None:
-            return known
-        with self._turn:
-            known = self._known(key)  # somebody else may have asked for the same meanwhile
-            if known is None:
-                known = self._check(stored, password)
-                with self._lock:
-                    self._found[key] = (time.monotonic() + _REMEMBERED, known)
-                    while len(self._found) > _MOST:
-                        self._found.popitem(last=False)
-        return known
+        return self._compared(key, stored, password) if known is None else known
+
+    def if_at_leisure(self, stored: str, password: str) -> bool:
+        """The same, but no where that would keep one more core busy than may be: nobody waits for strangers."""
+        key = self._name(stored, password)
+        known = self._known(key)
+        if known is None and self._turn.acquire(blocking=False):
+            try:
+                known = self._compared(key, stored, password)
+            finally:
+                self._turn.release()
+        return known is True
+
+    def _compared(self, key: tuple[str, bytes], stored: str, password: str) -> bool:
+        found = self._check(stored, password)
+        with self._lock:
+            self._found[key] = (time.monotonic() + _REMEMBERED, found)
+            while len(self._found) > _MOST:
+                self._found.popitem(last=False)
+        return found
+
+    def _name(self, stored: str, password: str) -> tuple[str, bytes]:
+        return stored, hmac.digest(self._key, password.encode(), "sha256")
 
     def _known(self, key: tuple[str, bytes]) -> bool | None:
         with self._lock:
@@ -100,12 +127,14 @@ def question(method: str, path: str, query: str, headers: Mapping[str, str], bod
 
 
 def answer(body: bytes, headers: Headers) -> tuple[int, bytes]:
-    """Whether the request in the body would be let through: `allowed`, and then `user` and `admin`."""
+    """Whether the request in the body would be let through: `allowed`, and then `user`, `admin` and `steady`.
+
+    Steady: the same caller may do the same, at the same path and to the same subject, whatever else is in the request.
+    """
     from mlflow.server import auth
 
     if not auth._auth_initialized:
         return 404, b"{}"
-    _compare_once(auth)
     head, _, rest = body.partition(b"\n")
     asked = json.loads(head)
     native = auth._find_fastapi_validator(asked["path"], asked["method"]) is not None
@@ -136,21 +165,25 @@ def _flask(auth: Any, asked: Mapping[str, Any], body: bytes) -> Mapping[str, Any
     ) as context:
         request = context.request
         given = request.authorization
-        if request.routing_exception is not None or request.path != asked["path"] or given is None:
+        own = asked["path"] in _OWN
+        if (request.routing_exception is not None and not own) or request.path != asked["path"] or given is None:
             return _REFUSED
-        # Not upstream's memory of right passwords: another worker or server may have changed this one.
-        if not auth.store.authenticate_user(given.username, given.password, use_primary=True):
+        if (user := _user(auth, given.username, given.password)) is None:
             return _REFUSED
+        admin = bool(user.is_admin)
+        if own:
+            return {"allowed": True, "user": given.username, "admin": admin, "steady": True}
         if auth.app.preprocess_request() is not None:
             return _REFUSED
-        admin = bool(auth.sender_is_admin())
         if not _is_quiet(auth, request, given.username, admin=admin):
             return _REFUSED
         if request.path.endswith(_SEARCH) and not admin:
             wanted = list((request.get_json(silent=True) or {}).get("experiment_ids") or ())
             if not wanted or auth.filter_experiment_ids(wanted) != wanted:
                 return _REFUSED
-        return {"allowed": True, "user": given.username, "admin": admin}
+        validator = auth._find_validator(request)
+        steady = admin or request.path.endswith(_SEARCH) or getattr(validator, "__name__", "") in _STEADY
+        return {"allowed": True, "user": given.username, "admin": admin, "steady": steady}
 
 
 def _is_quiet(auth: Any, request: Any, username: str, *, admin: bool) -> bool:  # noqa: ANN401 - as above
@@ -182,19 +215,18 @@ def _native(auth: Any, asked: Mapping[str, Any], body: bytes) -> Mapping[str, An
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in asked["headers"].items()],
     }  # fmt: skip
     request = Request(scope, receive)
-    user = auth._authenticate_fastapi_request(request)
-    # As above: asked anew, whatever upstream remembers. Upstream reads credentials as ASCII here.
-    given = _ascii_credentials(asked["headers"])
-    if user is None or given is None or not auth.store.authenticate_user(*given, use_primary=True):
+    given = _ascii_credentials(asked["headers"])  # as upstream reads them here
+    user = _user(auth, *given) if given is not None else None
+    if user is None or auth._authenticate_fastapi_request(request) is None:
         return _REFUSED
-    user = auth.store.get_user(given[0])
     quiet = (
         asked["path"].startswith(_NATIVE)
         and auth._find_fastapi_after_request_handler(asked["path"], asked["method"]) is None
     )
     validator = auth._find_fastapi_validator(asked["path"], asked["method"])
     if quiet and (user.is_admin or asyncio.run(validator(user.username, request))):
-        return {"allowed": True, "user": user.username, "admin": bool(user.is_admin)}
+        steady = asked["path"] != _OTLP  # there, a header names the experiment
+        return {"allowed": True, "user": user.username, "admin": bool(user.is_admin), "steady": steady}
     return _REFUSED
 
 
@@ -205,13 +237,21 @@ def _ascii_credentials(headers: Mapping[str, str]) -> tuple[str, str] | None:
     return found if found is not None and all(part.isascii() for part in found) else None
 
 
-def _compare_once(auth: Any) -> None:  # noqa: ANN401 - as above
-    """Let upstream compare each password with each hash once in a while only: 50 to 100 ms of a core."""
+def _user(auth: Any, name: str, password: str) -> Any | None:  # noqa: ANN401 - as above
+    """The user, if that is the password now; not as upstream remembers it, since another worker may have changed it."""
+    found = auth.store.get_user(name)
+    return found if _comparisons().if_at_leisure(found.password_hash, password) else None
+
+
+def _comparisons() -> Comparisons:
+    """What upstream compares passwords with from now on, too: each takes 50 to 100 ms of a core, once in a while."""
     from mlflow.server.auth import sqlalchemy_store
 
     with _patching:
-        if not isinstance(sqlalchemy_store.check_password_hash, Comparisons):
-            sqlalchemy_store.check_password_hash = Comparisons(sqlalchemy_store.check_password_hash)
+        found = sqlalchemy_store.check_password_hash
+        if not isinstance(found, Comparisons):
+            found = sqlalchemy_store.check_password_hash = Comparisons(found)
+        return found
 
 
 _patching = threading.Lock()

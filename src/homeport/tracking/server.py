@@ -20,9 +20,11 @@ from urllib.parse import unquote, urlsplit
 from homeport import exposure, marker, program
 from homeport.errors import HomeportError
 from homeport.prefork import Master, listeners
-from homeport.tracking import accounts, internal, private_store, upstream
+from homeport.tracking import accounts, internal, private_store, room, upstream
+from homeport.tracking.near import as_if_direct
 
-_DRAIN_SECONDS = 8
+_FRONT = 0  # the other one is MLflow's
+_DRAIN_SECONDS = 2  # the front, which is MLflow's only client, has ended by then
 _BACKLOG = 2048
 _JOBS_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -75,7 +77,10 @@ class ServerConfig:
 def main() -> None:
     """Serve until SIGTERM or SIGINT.
 
-    The front is forked before MLflow is imported: it answers seconds earlier, and stays small.
+    Two processes are forked: the front, which answers at once, and one that imports MLflow and forks its workers.
+
+    Raises:
+        HomeportError: a setting is missing or wrong, the port is taken, or processes keep dying.
     """
     config = ServerConfig.from_environ(os.environ)
     exposure.check("the tracking server", config.host, asks=config.basic_auth, fix=f"set {exposure.VARIABLE}=basic")
@@ -89,27 +94,31 @@ def main() -> None:
         program.secret("MLFLOW_FLASK_SERVER_SECRET_KEY")  # upstream's error for it names no fix of ours
         if jobs:
             os.environ[_JOBS_TOKEN] = secrets.token_hex(32)
-    application: Any = None
+    with room.made() as directory, tempfile.TemporaryFile() as turn:
+        doors = [str(Path(directory) / f"{index}.sock") for index in range(config.workers)]
 
-    def prepare() -> None:
-        nonlocal application
-        application = _with_users(config) if config.basic_auth else upstream.plain()
-        private_store.apply()
-        if jobs:
-            _launch_job_runner(config)
+        def serve_private(listener: socket.socket) -> None:
+            """MLflow, imported once, and its workers."""
+            application = _with_users(config) if config.basic_auth else upstream.plain()
+            private_store.apply()
+            if jobs:
+                _launch_job_runner(config, directory)
 
-    with tempfile.TemporaryDirectory(prefix="homeport-mlflow-") as room, tempfile.TemporaryFile() as turn:
-        doors = [str(Path(room) / f"{index}.sock") for index in range(config.workers)]
+            def serve(index: int, _listener: socket.socket) -> None:
+                _serve_worker(config, application, doors[index], turn.fileno(), shared)
+
+            Master(name="tracking", count=config.workers, serve=serve, sockets=[listener]).run()
 
         def serve(index: int, listener: socket.socket) -> None:
-            if index == 0:
+            if index == _FRONT:
                 from homeport.tracking.front import server
 
                 server.serve(config, listener, doors)
             else:
-                _serve_private(config, application, doors[index - 1], turn.fileno(), shared)
+                serve_private(listener)
 
-        Master("tracking", 1 + config.workers, sockets, serve, early=1, prepare=prepare).run()
+        # This process stays small: what it forks again is as new. The front ends first, while MLflow still answers it.
+        Master(name="tracking", count=2, serve=serve, sockets=sockets, in_turn=True, strict=True).run()
 
 
 def _upstream_environ(config: ServerConfig) -> dict[str, str]:
@@ -169,19 +178,19 @@ def _with_users(config: ServerConfig) -> Any:  # noqa: ANN401 - MLflow is untype
     return upstream.with_basic_auth(config.backend_store_uri)
 
 
-def _launch_job_runner(config: ServerConfig) -> None:
+def _launch_job_runner(config: ServerConfig, directory: str) -> None:
     """MLflow's background job runner, as `mlflow server` starts it (3.17.2); it ends when this process does."""
     from mlflow.server.jobs.utils import _check_requirements, _launch_job_execution_runner
 
     _check_requirements(config.backend_store_uri)
-    storage = tempfile.mkdtemp(prefix="homeport-jobs-")
+    storage = tempfile.mkdtemp(prefix="jobs-", dir=directory)
     os.environ["_MLFLOW_HUEY_STORAGE_PATH"] = storage
     uri = f"http://{config.host}:{config.port}"
     env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_GATEWAY_URI": os.environ.get("MLFLOW_GATEWAY_URI", uri)}
     _launch_job_execution_runner(env, os.getpid())
 
 
-def _serve_private(
+def _serve_worker(
     config: ServerConfig,
     application: Any,  # noqa: ANN401 - an ASGI application
     door: str,
@@ -192,8 +201,10 @@ def _serve_private(
 
     import uvicorn
     from mlflow.server.handlers import initialize_backend_stores
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from homeport.tracking.app import front
+    from homeport.tracking.front.private import KEEP_ALIVE
     from homeport.tracking.gate import Gate
     from homeport.tracking.readiness import Readiness
 
@@ -206,19 +217,27 @@ def _serve_private(
     users = upstream.Users() if config.basic_auth else None
     # A site's own function in place of passwords is known to upstream only, which then decides alone.
     gate = Gate(users, os.environ.get(_JOBS_TOKEN, "")) if users and not users.asked_by_others else None
+    asked: Any = front(
+        application,
+        readiness.check,
+        config.threads,
+        gate,
+        discreet=config.basic_auth,
+        shared=shared,
+        questions=internal.questions(),
+    )
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")  # as uvicorn reads it
+    behind: Any = ProxyHeadersMiddleware(asked, trusted)
     server = uvicorn.Server(
         uvicorn.Config(
-            front(
-                application,
-                readiness.check,
-                config.threads,
-                gate,
-                discreet=config.basic_auth,
-                shared=shared,
-                questions=internal.questions(),
-            ),
+            as_if_direct(behind),
             log_level="info",
             access_log=False,
+            ws="none",
+            proxy_headers=False,
+            server_header=False,  # the front says both
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
     )

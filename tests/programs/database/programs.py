@@ -32,7 +32,8 @@ def free_port() -> int:
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    names = ("PATH", "HOME", "LANG", "TMPDIR", "_HOMEPORT_FASTLANE_TRIED")  # the last: tools/verify_mlflow.py
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return kept | dict(extra)
 
 

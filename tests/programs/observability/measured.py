@@ -110,6 +110,10 @@ class Measured:
         assert self.predict(key="another-key-than-that").status_code == 401
         assert self._gateway.get("mlflow", "/health").status_code == 200
         assert self._gateway.get("models", "/metrics").status_code == 403
+        runs = f"{self._platform.tracking_uri}/api/2.0/mlflow/runs"
+        run = requests.post(f"{runs}/create", json={"experiment_id": "0"}, timeout=30).json()["run"]["info"]["run_id"]
+        metric = {"run_id": run, "key": "loss", "value": 0.5, "timestamp": 1, "step": 1}
+        assert requests.post(f"{runs}/log-metric", json=metric, timeout=30).status_code == 200
 
     def ask(self, expression: str) -> list[dict[str, Any]]:
         """What Prometheus answers to a query: its series."""

@@ -138,5 +138,9 @@ def secrets_below(directory: Path, secret: str) -> list[Path]:
     """The files that hold a secret."""
     held = []
     for name, _, files in os.walk(directory):
-        held += [Path(name, file) for file in files if secret.encode() in Path(name, file).read_bytes()]
+        held += [file for file in (Path(name, each) for each in files) if file.is_file() and _holds(file, secret)]
     return held
+
+
+def _holds(file: Path, secret: str) -> bool:
+    return secret.encode() in file.read_bytes()

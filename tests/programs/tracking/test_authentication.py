@@ -85,9 +85,18 @@ def test_every_route_asks_who_is_there_but_the_few_that_are_listed(server: Guard
         asked = [*paths, *((path, "GET") for path in beside)]
         answers = list(pool.map(lambda each: server.ask(each[1], each[0]).status_code, asked))
     unasked = {path for (path, _), status in zip(asked, answers, strict=True) if status != 401}
+    unasked -= {"/metrics"}  # asked from this machine; see below
     assert unasked == {"/health", "/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info", "/static-files/1"}
     assert unasked - {"/static-files/1"} <= OPEN
     assert OPEN_BELOW == ("/static-files/",)
+
+
+def test_the_fronts_numbers_are_for_who_is_on_this_machine_or_known(server: Guarded) -> None:
+    far = {"X-Forwarded-For": "203.0.113.9"}
+    assert "homeport_tracking_fast_lane" in server.ask("GET", "/metrics").text
+    assert server.ask("GET", "/metrics", headers=far).status_code == 401
+    assert server.ask("GET", "/metrics", SERVING, "another password", headers=far).status_code == 401
+    assert "homeport_tracking_fast_lane" in server.ask("GET", "/metrics", SERVING, headers=far).text
 
 
 @pytest.mark.parametrize(

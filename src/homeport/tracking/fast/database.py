@@ -45,6 +45,19 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, _AWAY) and not isinstance(error, ValueError)
 
 
+def is_lost(connection: Connection) -> bool:
+    """Whether a connection is known to be gone; then the pool has taken it back and it says nothing else."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database refused the values themselves, as it would MLflow's."""
+    return isinstance(error, asyncpg.IntegrityConstraintViolationError | asyncpg.DataError)
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether the database rolled back for a reason that passes: deadlock, serialization, a plan gone stale."""
     return isinstance(error, _AGAIN)
@@ -107,17 +120,34 @@ class Database:
             with contextlib.suppress(TimeoutError):
                 await pool.close()
 
+    async def acquire(self) -> Connection:
+        """A connection, not in a transaction, until it is released.
+
+        Raises:
+            asyncpg.InterfaceError: the pool is closed.
+            OSError, TimeoutError, asyncpg.PostgresError: there is none to be had.
+        """
+        if self._pool is None:
+            raise asyncpg.InterfaceError("the fast lane's pool is closed")
+        return await self._pool.acquire()
+
+    async def release(self, connection: Connection) -> None:
+        """Give it back, also one that was lost."""
+        if self._pool is not None:
+            await self._pool.release(connection)
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection, not in a transaction.
 
         Raises:
-            asyncpg.InterfaceError: it is closed.
+            asyncpg.InterfaceError: the pool is closed.
         """
-        if self._pool is None:
-            raise asyncpg.InterfaceError("the fast lane's pool is closed")
-        async with self._pool.acquire() as connection:
+        connection = await self.acquire()
+        try:
             yield connection
+        finally:
+            await self.release(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -5,17 +5,46 @@ Refuses to know how processes are made and what hot calls do.
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import unquote
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any, Protocol
 
-from homeport.tracking.fast.lane import Lane
-from homeport.tracking.front.call import LARGEST_BODY, Answer, Call, Guard
+import orjson
+
+from homeport.tracking.front.around import Around, Origins, answering
+from homeport.tracking.front.call import LARGEST_BODY, Answer, Call, Guard, Route, Table
+from homeport.tracking.front.metrics import Counts
 from homeport.tracking.front.proxy import Proxy
-from homeport.tracking.internal import PREFIX
+from homeport.tracking.front.slow import SlowLog
 
+Headers = Iterable[tuple[bytes, bytes]]
 Scope = Any
 Receive = Any
 Send = Any
+
+_TOO_MANY = 429
+_UNFORESEEN = orjson.dumps(
+    {
+        "error_code": "INTERNAL_ERROR",
+        "message": "the server failed while it wrote, and it is not known whether that was done; its log says more",
+    }
+)
+
+
+class Lane(Protocol):
+    """The hot calls, and their life."""
+
+    @property
+    def table(self) -> Table:
+        """The hot calls there are now."""
+
+    def start(self) -> None:
+        """Begin to open what they need."""
+
+    async def close(self) -> None:
+        """Finish what is under way."""
 
 
 class Front:
@@ -25,44 +54,141 @@ class Front:
         lane: the hot calls.
         proxy: everything else.
         guard: who may have a hot call answered.
+        origins: upstream's look at hosts and origins.
+        around: what else is answered here.
+        counts: what metrics show.
+        slow: the log of slow requests.
+        closes: called at the end, in this order.
     """
 
-    def __init__(self, lane: Lane, proxy: Proxy, guard: Guard) -> None:
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        proxy: Proxy,
+        guard: Guard,
+        origins: Origins,
+        around: Around,
+        counts: Counts,
+        slow: SlowLog,
+        closes: Sequence[Callable[[], Awaitable[None]]] = (),
+    ) -> None:
         self._lane = lane
         self._proxy = proxy
         self._guard = guard
+        self._origins = origins
+        self._around = around
+        self._slow = slow
+        self._closes = closes
+        self._counts = counts
+        self._known_failures: set[tuple[str, type[Exception]]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or follow the server's life."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
         if scope["type"] != "http":
+            await self._live(scope["type"], receive, send)
+            return
+        found = self._lane.table.find(scope["method"], scope["path"])
+        if (
+            found is not None
+            and len(scope["raw_path"]) == len(scope["path"])  # nothing is encoded: MLflow could decode otherwise
+            and (common := answering(self._origins, scope)) is not None
+        ):
+            await self._hot(found, common, scope, receive, send)
+        elif not await self._around(scope, receive, send):
+            await self._pass(scope, receive, send)
+
+    async def _hot(
+        self, found: tuple[Route, tuple[str, ...]], common: Headers, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        began = perf_counter()
+        route, parts = found
+        counts = self._counts.routes
+        meter = counts.get(route.name) or self._counts.route(route.name)
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] != "http.request":
+            whole, again = await _read(message, receive)
+            if whole is None:
+                if again is not None:
+                    meter.passed += 1
+                    await self._pass(scope, again, send)
+                return  # else the client went away, and what it began to say is not done
+            body = whole
+        call = Call(scope["method"], scope["path"], scope["query_string"], scope["headers"], body)
+        call.parts = parts
+        try:
+            answer = await route.handle(call) if await self._guard.permits(route, call) else None
+        except Exception as error:
+            meter.failed += 1
+            self._tell(route, error)
+            # What only reads may be asked again; whether something was written is not known.
+            answer = None if reads(route) else Answer(_UNFORESEEN, 500)
+        if answer is None:
+            meter.passed += 1
+            await self._pass(scope, receive, send, read=body)
+            return
+        status = answer.status
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", answer.kind),
+                    (b"content-length", b"%d" % len(answer.body)),
+                    *common,
+                    *answer.headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+        seconds = perf_counter() - began
+        if status == _TOO_MANY:
+            meter.refused += 1
+        else:
+            meter.answered(seconds)
+        if seconds >= self._slow.seconds:
+            self._slow.note(
+                method=call.method, path=call.path, status=status, seconds=seconds, route=route.name, how="fast",
+                sent=len(answer.body),
+            )  # fmt: skip
+
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Pass a request on to MLflow, counted; the status answered."""
+        return await self._pass(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, read: bytes | None = None) -> int:
+        method, path = scope["method"], scope["path"]
+        began = perf_counter()
+        self._counts.passing += 1
+        status = sent = 0
+        try:
+            watched = self._guard.watch(method, path, send)
+            status, sent = await self._proxy.pass_on(scope, receive, watched, read)
+        finally:
+            self._counts.passing -= 1
+            self._guard.after(method, path)
+            seconds = perf_counter() - began
+            self._counts.passed(status, seconds)
+            if seconds >= self._slow.seconds:
+                self._slow.note(
+                    method=method, path=path, status=status, seconds=seconds, route="mlflow", how="passed", sent=sent
+                )
+        return status
+
+    def _tell(self, route: Route, error: Exception) -> None:
+        """An exception that no hot call should raise, in full once for each kind of it."""
+        kind = (route.name, type(error))
+        if kind not in self._known_failures:
+            self._known_failures.add(kind)
+            sys.stderr.write(f"the hot call {route.name} failed, which is a defect of Homeport:\n")
+            traceback.print_exception(error)
+            sys.stderr.flush()
+
+    async def _live(self, kind: str, receive: Receive, send: Send) -> None:
+        if kind != "lifespan":
             await send({"type": "websocket.close", "code": 1000})
             return
-        method, path = scope["method"], scope["path"]
-        found = self._lane.table.find(method, path)
-        if found is None:
-            if unquote(path).startswith(PREFIX.rstrip("/")):
-                await _send(send, Answer(b'{"detail":"Not Found"}', 404))
-                return
-            await self._proxy(scope, receive, send)
-            self._guard.after(method, path)
-            return
-        route, parts = found
-        body, rest = await _read(receive)
-        if rest is not None:
-            await self._proxy(scope, rest, send)
-            return
-        call = Call(method, path, scope["query_string"], scope["headers"], body)
-        call.parts = parts
-        answer = await route.handle(call) if await self._guard.permits(route, call) else None
-        if answer is None:
-            await self._proxy(scope, receive, send, read=body)
-            return
-        await _send(send, answer)
-
-    async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -70,37 +196,32 @@ class Front:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._lane.close()
+                for close in (self._guard.close, *self._closes):
+                    await close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
 
-async def _read(receive: Receive) -> tuple[bytes, Receive | None]:
-    """The whole body; or, where it is too long, what to receive it from as if nothing had been read."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body, None
-    pieces = [message]
-    size = len(body)
-    while message.get("more_body") and size <= LARGEST_BODY:
-        message = await receive()
-        pieces.append(message)
-        size += len(message.get("body", b""))
-    if not message.get("more_body") and size <= LARGEST_BODY:
+def reads(route: Route) -> bool:
+    """Whether that call surely changes nothing."""
+    return route.method == "GET" or all(path.rpartition("/")[2].startswith("search") for path in route.paths)
+
+
+async def _read(first: Any, receive: Receive) -> tuple[bytes | None, Receive | None]:  # noqa: ANN401 - ASGI's
+    """The whole body; or, where it is too long, what to receive it from as if nothing had been read.
+
+    Nothing of both where the client went away.
+    """
+    pieces, size = [first], len(first.get("body", b""))
+    while pieces[-1].get("more_body") and size <= LARGEST_BODY:
+        pieces.append(await receive())
+        size += len(pieces[-1].get("body", b""))
+    if pieces[-1]["type"] == "http.disconnect":
+        return None, None
+    if size <= LARGEST_BODY:
         return b"".join(piece.get("body", b"") for piece in pieces), None
 
-    async def again() -> Any:
+    async def again() -> Any:  # noqa: ANN401 - ASGI's
         return pieces.pop(0) if pieces else await receive()
 
-    return b"", again
-
-
-async def _send(send: Send, answer: Answer) -> None:
-    headers = [
-        (b"content-type", answer.kind),
-        (b"content-length", b"%d" % len(answer.body)),
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-frame-options", b"SAMEORIGIN"),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    return None, again

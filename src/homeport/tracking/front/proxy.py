@@ -1,7 +1,7 @@
 """Passes a request on to the private MLflow server, and its answer back, byte by byte as they come.
 
 What MLflow sees is what it would see if clients came in directly: the same path, query and headers, and in a header
-of ours who asks (`tracking/app.py` takes it from there). Refuses to know what is asked.
+of ours who asks (`tracking/near.py`). Refuses to know what is asked.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import orjson
 
 from homeport.tracking.front.private import AwayError, Private
 from homeport.tracking.front.wire import Connection, CutError, Headers
+from homeport.tracking.near import PEER, told
 
-PEER = b"x-homeport-peer"  # who asks, and whom: four words; from outside nobody can say it
 # What belongs to one connection and not to the message (RFC 9110, 7.6.1); the body's frame is written anew, and
 # `expect` is answered here. Names listed in `connection` stay: a client could else take the headers of a gateway away.
 _HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"expect", b"transfer-encoding", PEER}
 )
+# The frame stays, for uvicorn to write it again; date and server it says itself.
+_NOT_BACK = (_HOP - {b"transfer-encoding"}) | {b"date", b"server"}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # may be asked twice
 _PATIENCE = 30.0  # seconds a request waits for a server that is starting
 _STARTING = "MLflow is starting or restarting, and nothing was done; try again"
@@ -188,30 +190,25 @@ def _head(scope: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - ASGI's
     target = scope.get("raw_path") or scope["path"].encode("latin-1")
     if scope["query_string"]:
         target += b"?" + scope["query_string"]
-    lines = [b"%b %b HTTP/1.1\r\n%b: %b\r\n" % (scope["method"].encode("ascii"), target, PEER, _peer(scope))]
+    lines = [b"%b %b HTTP/1.1\r\n%b: %b\r\n" % (scope["method"].encode("ascii"), target, PEER, told(scope))]
     framing = b""
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":
             framing = b"chunked"
             lines.append(b"transfer-encoding: %b\r\n" % value)
+        elif name == b"content-length":
+            if not framing:  # else from a trailer, which uvicorn counts among the headers
+                framing = b"length"
+                lines.append(b"content-length: %b\r\n" % value)
         elif name not in _HOP:
             lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                framing = b"length"
     lines.append(b"\r\n")
     return b"".join(lines), framing
 
 
-def _peer(scope: Any) -> bytes:  # noqa: ANN401 - ASGI's
-    """`host port host port` of the client and of the server, `-` where it is not known."""
-    words = [str(word) for name in ("client", "server") for word in (scope.get(name) or ("-", "-"))]
-    return " ".join(words).encode("latin-1", "replace")
-
-
 async def _answer(connection: Connection, send: Any, status: int, headers: Headers) -> Passed:  # noqa: ANN401 - ASGI's
     """Give the answer back as it comes. Where the rest does not come, the client's connection ends without an end."""
-    framed = {b"content-length", b"transfer-encoding"}
-    back = [(name, value) for name, value in headers if name in framed or name not in _HOP]
+    back = [(name, value) for name, value in headers if name not in _NOT_BACK]
     await send({"type": "http.response.start", "status": status, "headers": back})
     sent = 0
     try:

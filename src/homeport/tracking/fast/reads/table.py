@@ -1,12 +1,23 @@
-"""The hot calls that read."""
+"""The hot calls that read. Each sees every write acknowledged before it: nothing of what the database holds is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import asyncpg
+
 from homeport.tracking.fast.database import Database
-from homeport.tracking.front.call import Route
+from homeport.tracking.fast.reads.about import About
+from homeport.tracking.fast.reads.experiments import ExperimentReads
+from homeport.tracking.fast.reads.history import HistoryReads
+from homeport.tracking.fast.reads.plans import Plans
+from homeport.tracking.fast.reads.registry import RegistryReads
+from homeport.tracking.fast.reads.request import UnsureError
+from homeport.tracking.fast.reads.runs import RunReads
+from homeport.tracking.front.call import Answer, Call, HotCall, Route, Subject
 from homeport.tracking.front.private import Private
+
+_ARCHIVAL = "MLFLOW_TRACE_ARCHIVAL_CONFIG"  # a file that upstream reads again and again, and tells in experiments
 
 
 class Reads:
@@ -19,10 +30,49 @@ class Reads:
     """
 
     def __init__(self, database: Database, private: Private, environ: Mapping[str, str]) -> None:
-        self._database = database
-        self._private = private
-        self._environ = environ
+        plans = Plans(private)
+        self._runs = RunReads(database, plans)
+        self._history = HistoryReads(database)
+        self._experiments = ExperimentReads(database, plans)
+        self._registry = RegistryReads(database)
+        self._about = About(private, environ)
+        self._archival = bool(environ.get(_ARCHIVAL, "").strip())
 
     def routes(self) -> Iterator[Route]:
         """The hot calls."""
-        return iter(())
+        runs, history, registry = self._runs, self._history, self._registry
+        yield _route("get-run", "GET", "runs/get", runs.get, Subject.RUN)
+        # Upstream leaves out of searches, and of what models tell of runs, what the user may not see.
+        yield _route("search-runs", "POST", "runs/search", runs.search, Subject.ADMIN)
+        yield _route("get-history", "GET", "metrics/get-history", history.get, Subject.RUN)
+        # The page's own, and asked about many runs at once.
+        bulk = ("/ajax-api/2.0/mlflow/metrics/get-history-bulk",)
+        yield Route("get-history-bulk", "GET", bulk, _sure(history.bulk), Subject.ADMIN)
+        interval = "metrics/get-history-bulk-interval"
+        yield _route("get-history-bulk-interval", "GET", interval, history.interval, Subject.ADMIN)
+        yield _route("get-alias", "GET", "registered-models/alias", registry.by_alias, Subject.ADMIN)
+        yield _route("get-model-version", "GET", "model-versions/get", registry.by_version, Subject.ADMIN)
+        if not self._archival:
+            experiments = self._experiments
+            yield _route("get-experiment", "GET", "experiments/get", experiments.get, Subject.EXPERIMENT)
+            by_name = "experiments/get-by-name"
+            yield _route("get-experiment-by-name", "GET", by_name, experiments.get_by_name, Subject.ADMIN)
+            yield _route("search-experiments", "POST", "experiments/search", experiments.search, Subject.ADMIN)
+            # Told to strangers too, also where logins are asked for.
+            yield _route("server-info", "GET", "server-info", self._about.get, Subject.NOTHING, version="3.0")
+
+
+def _route(name: str, method: str, path: str, handle: HotCall, subject: Subject, *, version: str = "2.0") -> Route:
+    return Route.mlflow(name, method, path, _sure(handle), subject, version=version)
+
+
+def _sure(handle: HotCall) -> HotCall:
+    """The call, which leaves to MLflow what it is not sure of, and what the database would not answer."""
+
+    async def call(asked: Call) -> Answer | None:
+        try:
+            return await handle(asked)
+        except (UnsureError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            return None
+
+    return call

@@ -1,0 +1,114 @@
+"""The statements of searches: asked of the private server, where upstream's own grammar makes them, and remembered.
+
+A statement depends on the texts of filter and order only (`tracking/planning.py`), never on what the database holds.
+What most searches ask, no filter and no order, is known here, so that they are answered while MLflow still starts.
+Refuses to know the grammar and the rows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import aiohttp
+import orjson
+
+from homeport.tracking.fast.reads.request import UnsureError
+from homeport.tracking.front.private import Private
+from homeport.tracking.internal import PREFIX
+
+_QUESTION = f"{PREFIX}plan"
+_REMEMBERED = 500
+_LONGEST = 4000  # characters of filter and order; longer ones are planned each time
+
+
+class Search(NamedTuple):
+    """What decides about a plan."""
+
+    of: str  # runs or experiments
+    filter: str
+    order_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A statement that gives ids in order, and what stands at its placeholders.
+
+    Args:
+        statement: with $1, $2 ...
+        places: for each placeholder the name of what the search fills in, or a value.
+    """
+
+    statement: str
+    places: tuple[Mapping[str, Any], ...]
+
+    def values(self, **given: object) -> list[object]:
+        """The values of the placeholders.
+
+        Args:
+            given: experiments, stages, offset and limit (which is one more than the page, to see if there is another).
+        """
+        return [given[place["name"]] if "name" in place else place["value"] for place in self.places]
+
+
+def _named(*names: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple({"name": name} for name in names)
+
+
+# What upstream's code makes of no filter and no order; a test compares.
+PLAIN = {
+    "runs": Plan(
+        "select run_uuid from runs where experiment_id = any($1::int[]) and lifecycle_stage = any($2::varchar[])"
+        " order by start_time desc, run_uuid offset $3 limit $4",
+        _named("experiments", "stages", "offset", "limit"),
+    ),
+    "experiments": Plan(
+        "select experiment_id from experiments where lifecycle_stage = any($1::varchar[])"
+        " order by creation_time desc, experiment_id offset $2 limit $3",
+        _named("stages", "offset", "limit"),
+    ),
+}
+
+
+class Plans:
+    """Finds the plan of a search."""
+
+    def __init__(self, private: Private) -> None:
+        self._private = private
+        self._known: OrderedDict[Search, Plan | None] = OrderedDict()
+
+    async def find(self, search: Search) -> Plan:
+        """The plan.
+
+        Raises:
+            UnsureError: upstream refuses such a search, or cannot be asked.
+        """
+        if not search.filter and not search.order_by:
+            return PLAIN[search.of]
+        if search in self._known:
+            self._known.move_to_end(search)
+            plan = self._known[search]
+        else:
+            plan = await self._ask(search)
+            if len(search.filter) + sum(map(len, search.order_by)) <= _LONGEST:
+                self._known[search] = plan
+                if len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+        if plan is None:
+            raise UnsureError
+        return plan
+
+    async def _ask(self, search: Search) -> Plan | None:
+        question = orjson.dumps(search._asdict())
+        try:
+            reply = await self._private.ask(_QUESTION, question, {"content-type": "application/json"})
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UnsureError from error
+        if reply.status == 422:  # noqa: PLR2004 - upstream refuses it, today and tomorrow
+            return None
+        if reply.status != 200:  # noqa: PLR2004
+            raise UnsureError
+        found = orjson.loads(reply.body)
+        return Plan(found["statement"], tuple(found["places"]))

@@ -1,0 +1,114 @@
+"""Both servers asked the same, their answers and their rows compared. Refuses to know which calls there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from tests.differential.memory import Memory, parsed, written
+from tests.differential.pair import Side
+from tests.differential.shapes import CREATE_EXPERIMENT, CREATE_LOGGED_MODEL, CREATE_RUN
+from tests.differential.tables import Tables
+from tests.differential.wire import Reply, Request, Wire
+
+_STEP = 1000  # serial numbers one sequence may use
+_TICK = 0.002  # s; MLflow's times are whole milliseconds, and what is ordered by them must have an order
+_MAKES = ("/create", "/logged-models", "/update", "/alias", "/set-experiment-tag", "/restore", "/delete")
+
+
+class One:
+    """One server in one sequence."""
+
+    def __init__(self, side: Side, connection: Any) -> None:
+        self.side = side
+        self.wire = Wire(side.url)
+        self.tables = Tables(connection)
+        self.memory = Memory()
+
+    def filled(self, request: Request) -> Request:
+        memory = self.memory
+        body = None if request.body is None else memory.fill(request.body)
+        return replace(request, target=memory.fill(request.target.encode(), target=True).decode(), body=body)
+
+    def shown(self, reply: Reply) -> str:
+        """The answer as it is compared; what it gave is remembered."""
+        here = f"{self.wire.host}:{self.wire.port}"
+        body = parsed(reply.body.replace(here.encode(), b"<here>"))
+        self.memory.learn(body)
+        told = sorted((name, self.memory.alike(text.replace(here, "<here>"))) for name, text in reply.told.items())
+        return f"{reply.status} {reply.kind} {told} {written(self.memory.alike(body))}"
+
+
+class Both:
+    """Stock MLflow and Homeport."""
+
+    def __init__(self, stock: One, homeport: One) -> None:
+        self.stock = stock
+        self.homeport = homeport
+        self._serial = 0
+        self.asked = 0
+
+    def close(self) -> None:
+        """End the connections."""
+        for one in (self.stock, self.homeport):
+            one.wire.close()
+
+    def begin(self) -> None:
+        """A new sequence on empty databases, with an experiment, two runs and a logged model in it."""
+        self._serial += _STEP
+        for one in (self.stock, self.homeport):
+            one.tables.empty(self._serial)
+            one.memory = Memory(self._serial)
+        made = [
+            CREATE_EXPERIMENT.request(CREATE_EXPERIMENT.right[:1]), CREATE_RUN.request(CREATE_RUN.right),
+            CREATE_RUN.request(CREATE_RUN.right[:3]), CREATE_LOGGED_MODEL.request(CREATE_LOGGED_MODEL.right[:2]),
+        ]  # fmt: skip
+        for request in made:
+            found = self.difference(request)
+            assert not found, found
+        assert self.stock.memory.runs
+        assert self.stock.memory.models
+
+    def difference(self, request: Request) -> str:
+        """What the two answers differ in; empty if in nothing."""
+        self.asked += 1
+        mine, theirs = self.homeport.filled(request), self.stock.filled(request)
+        self.stock.wire.send(theirs)
+        self.homeport.wire.send(mine)
+        stock = self.stock.shown(self.stock.wire.receive())
+        ours = self.homeport.shown(self.homeport.wire.receive())
+        for one in (self.stock, self.homeport):
+            one.memory.count += 1
+        if any(mark in request.target for mark in _MAKES):
+            time.sleep(_TICK)
+        return "" if stock == ours else f"{request}\n    stock {_short(stock)}\n    ours  {_short(ours)}"
+
+    def rows_differ(self) -> str:
+        """What the rows of all tables differ in; empty if in nothing."""
+        theirs, ours = (one.tables.rows(one.memory) for one in (self.stock, self.homeport))
+        only = [f"    only stock {row}" for row in (theirs - ours).elements()]
+        only += [f"    only ours  {row}" for row in (ours - theirs).elements()]
+        return "rows:\n" + "\n".join(_short(row) for row in only[:20]) if only else ""
+
+    def burst(self, requests: Sequence[Request], connections: int) -> tuple[list[int], list[int]]:
+        """The same requests at once on many connections to each; the statuses, sorted."""
+        return self._fire(self.stock, requests, connections), self._fire(self.homeport, requests, connections)
+
+    def _fire(self, one: One, requests: Sequence[Request], connections: int) -> list[int]:
+        def some(mine: Iterable[Request]) -> list[int]:
+            wire = Wire(one.side.url)
+            try:
+                return [wire.ask(one.filled(request)).status for request in mine]
+            finally:
+                wire.close()
+
+        with ThreadPoolExecutor(connections) as pool:
+            parts = pool.map(some, [requests[index::connections] for index in range(connections)])
+            return sorted(status for part in parts for status in part)
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 1200 else f"{text[:1000]} … {text[-150:]}"

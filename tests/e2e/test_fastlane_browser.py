@@ -1,0 +1,100 @@
+"""The page over the fast lane, in Chromium without a window: 5,000 runs, their charts, two compared."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from tests.differential.pair import Side, homeport, postgres
+from tests.programs.database.programs import environment
+from tests.programs.database.server import Server, run
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
+
+RUNS = 5000
+MADE = """
+    insert into runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time,
+                      source_version, lifecycle_stage, artifact_uri, experiment_id)
+    select lpad(to_hex(r), 32, '0'), 'many-' || r, 'UNKNOWN', '', '', 'me', 'FINISHED', 1700000000000 + r,
+           1700000001000 + r, '', 'active', 'mlflow-artifacts:/0/x', {experiment} from generate_series(1, {runs}) r;
+    insert into latest_metrics (key, value, timestamp, run_uuid, step, is_nan)
+    select 'accuracy', r / 10000.0, 1, lpad(to_hex(r), 32, '0'), 0, false from generate_series(1, {runs}) r;
+    insert into metrics (key, value, timestamp, run_uuid, step, is_nan)
+    select key, value, timestamp, run_uuid, step, is_nan from latest_metrics;
+    insert into params (key, value, run_uuid)
+    select 'depth', (r % 9)::text, lpad(to_hex(r), 32, '0') from generate_series(1, {runs}) r;
+    insert into tags (key, value, run_uuid) select 'mlflow.runName', name, run_uuid from runs
+"""
+# Chromium logs what a page says to its console without its severity: what is thrown, refused or not answered.
+_ERROR = re.compile(r"CONSOLE.*(?:Uncaught|Unhandled|Failed to load resource|Refused to|Error:|status of [45]).*")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, str]]:
+    """A tracking server, and an experiment with 5,000 runs in it."""
+    with ExitStack() as stack:
+        server: Server = stack.enter_context(postgres())
+        side = stack.enter_context(homeport(server, tmp_path_factory.mktemp("browser"), "browser"))
+        create = f"{side.url}/api/2.0/mlflow/experiments/create"
+        experiment = requests.post(create, json={"name": "many runs"}, timeout=30).json()["experiment_id"]
+        with closing(server.connect(database="browser")) as connection:
+            run(connection, MADE.format(experiment=experiment, runs=RUNS))
+        yield side, experiment
+
+
+@pytest.fixture
+def page(many: tuple[Side, str], chromium: str, tmp_path: Path) -> Callable[[str], str]:
+    """The page at a path once its scripts have run; the console of the page said no error."""
+
+    def load(path: str) -> str:
+        done = subprocess.run(
+            [
+                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,900",
+                "--virtual-time-budget=30000", "--dump-dom", f"{many[0].url}/{path}",
+            ],
+            capture_output=True, text=True, timeout=180, check=False, env=environment({"HOME": str(tmp_path)}),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not (said := _ERROR.findall(done.stderr)), said
+        return done.stdout
+
+    return load
+
+
+def test_the_table_of_5000_runs_shows_the_newest(many: tuple[Side, str], page: Callable[[str], str]) -> None:
+    assert f"many-{RUNS}" in page(f"#/experiments/{many[1]}/runs")
+
+
+def test_the_charts_of_5000_runs_show_their_metric(many: tuple[Side, str], page: Callable[[str], str]) -> None:
+    assert "accuracy" in page(f"#/experiments/{many[1]}/runs?compareRunsMode=CHART")
+
+
+def test_two_runs_compared_show_both(many: tuple[Side, str], page: Callable[[str], str]) -> None:
+    ids = json.dumps([f"{number:032x}" for number in (7, 8)])
+    found = page(f"#/compare-runs?runs={quote(ids)}&experiments={quote(json.dumps([many[1]]))}")
+    assert "many-7" in found
+    assert "many-8" in found
+
+
+def test_a_run_deleted_and_restored_as_the_page_does_it_goes_and_comes_back(
+    many: tuple[Side, str], page: Callable[[str], str]
+) -> None:
+    side, experiment = many
+    runs = f"{side.url}/ajax-api/2.0/mlflow/runs"
+    newest = {"run_id": f"{RUNS:032x}"}
+    assert requests.post(f"{runs}/delete", json=newest, timeout=30).json() == {}
+    shown = page(f"#/experiments/{experiment}/runs")
+    assert f"many-{RUNS}" not in shown
+    assert f"many-{RUNS - 1}" in shown
+    assert requests.post(f"{runs}/restore", json=newest, timeout=30).json() == {}
+    assert f"many-{RUNS}" in page(f"#/experiments/{experiment}/runs")
