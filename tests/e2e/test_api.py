@@ -49,7 +49,8 @@ def _keeper(platform: Platform) -> psutil.Process:
 
 def test_a_with_block_is_ready_inside_and_leaves_nothing_running_and_no_warning(home: Path) -> None:
     with homeport.Platform(home=home) as platform:
-        assert ready(platform.tracking_uri) == {"ready": True, "problems": []}
+        said = ready(platform.tracking_uri)
+        assert (said["ready"], said["problems"]) == (True, [])
         assert platform.status()["ready"]
         keeper = _keeper(platform)
         below = keeper.children(recursive=True)

@@ -89,7 +89,11 @@ def test_run_of_a_program_that_is_not_there_says_so(platform: Homeport) -> None:
 
 def test_readiness_is_honest_and_health_is_upstreams(platform: Homeport) -> None:
     with urlopen(f"{platform.tracking_uri}/ready", timeout=10) as answer:
-        assert json.load(answer) == {"ready": True, "problems": []}
+        assert json.load(answer) == {
+            "ready": True,
+            "problems": [],
+            "fast_lane": {"on": True, "why": ""},
+        }
     with urlopen(f"{platform.tracking_uri}/health", timeout=10) as answer:
         assert answer.read() == b"OK"
 

@@ -58,6 +58,7 @@ import json, mlflow, time
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 mlflow.set_experiment("fluent")
+mlflow.set_experiment("fluent")  # now it is there
 client = MlflowClient()
 with mlflow.start_run(run_name="parent") as parent:
     mlflow.log_params({f"p{i}": i for i in range(30)})

@@ -38,8 +38,8 @@ class Check:
 def examine(platform: Platform) -> list[Check]:
     """Every check, each safe from the others' failures."""
     checks: tuple[Callable[[Platform], Iterator[Check]], ...] = (
-        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _login, _models, _fast_lane,
-        _shared,
+        _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _login, _models,
+        _fast_lane, _shared,
     )  # fmt: skip
     rows: list[Check] = []
     for check in checks:

@@ -58,8 +58,8 @@ _HELP = {
     "HOMEPORT_SERVE": "What is served: `name@alias`, `name/version`, `*@alias` (every model with the alias), joined by "
     "commas.",
     "MLFLOW_ARTIFACTS_DESTINATION": "The bucket there, with a prefix if you like.",
-    "HOMEPORT_WORKERS": "MLflow processes behind the tracking server's front, 1 to 64, 400 MiB each; with MariaDB or the "
-    "fast lane off about one for each core.",
+    "HOMEPORT_WORKERS": "MLflow processes behind the tracking server's front, 1 to 64, 400 MiB each; with MariaDB or "
+    "the fast lane off about one for each core.",
     "HOMEPORT_SERVING_WORKERS": "Serving processes, 1 to 64.",
     "HOMEPORT_PREDICTION_LOG": "Fraction of the predictions that are kept for training.",
     "HOMEPORT_SHARED_ARTIFACTS": "The directory: an absolute path that exists here and, the same, on every client.",
@@ -75,7 +75,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Who gets in": ("HOMEPORT_AUTH", "MLFLOW_AUTH_ADMIN_USERNAME"),
     "What runs": ("COMPOSE_PROFILES", "COMPOSE_FILE", "HOMEPORT_IMAGE", "HOMEPORT_SECRETS"),
     "Tracking server": (
-        "HOMEPORT_FASTLANE", "HOMEPORT_SLOW_SECONDS", "HOMEPORT_WORKERS", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_ENABLE_AI_GATEWAY", "POSTGRES_USER",
+        "HOMEPORT_FASTLANE", "HOMEPORT_SLOW_SECONDS", "HOMEPORT_WORKERS",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_ENABLE_AI_GATEWAY", "POSTGRES_USER",
         "POSTGRES_DB", "HOMEPORT_MAX_CONNECTIONS", "HOMEPORT_BUCKET", "AWS_DEFAULT_REGION",
     ),
     "Serving API": (

@@ -1,4 +1,4 @@
-"""Every hot call there is: READ FIRST in this room. Those that write stand in `writes/`, those that read in `reads/`."""
+"""Every hot call there is: READ FIRST in this room. Those that write are in `writes/`, those that read in `reads/`."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository, _cached
 from tests.programs.objectstore.store import Store
 from tests.programs.tracking.artifacts.rooms import BUCKET, PREFIX, Room, settings
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "plain.txt", "model.pkl", "MLmodel", "no-ending", "archive.tar.gz", "page.html", "data.json", "image.png",
     "a name with spaces.csv", "ünïcödé – 日本語.md", "+&=@,!~'()*$.bin", "dots...in.it", ".hidden", "UPPER.JSON",

@@ -21,6 +21,8 @@ from tests.programs.objectstore.store import Store
 from tests.programs.tracking.artifacts.rooms import BUCKET, PREFIX, ROUTE, Room
 from tests.programs.tracking.artifacts.served import PASSED
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 PART = 8 * MIB
 

@@ -15,6 +15,8 @@ from homeport.tracking.front.private import Private
 from tests.programs.database.server import Server
 from tests.programs.tracking.conftest import uri
 
+pytestmark = pytest.mark.slow
+
 ON = ""
 SPOILED = (
     ("alter table runs add column mine int", "not as MLflow makes it"),

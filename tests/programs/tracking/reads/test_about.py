@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.tracking import private_store
 from homeport.tracking.fast.reads.about import PATH, About
 from homeport.tracking.front.call import Call
 from homeport.tracking.front.private import Private, Reply
@@ -58,6 +59,26 @@ def test_it_is_what_mlflow_says(
     monkeypatch.setattr(handlers, "_artifact_repo", None)
     said = _say(About(_Starting(), environ))
     assert said is not None
+    assert json.loads(said) == handlers.build_server_info_payload()
+
+
+def test_a_store_that_clients_cannot_reach_is_offered_to_none(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.server import handlers
+
+    environ = {
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "s3://bucket",
+        private_store.VARIABLE: "false",
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(handlers, "_artifact_repo", None)
+    for name in private_store.NAMES:  # put back afterwards what is set aside now
+        monkeypatch.setattr(handlers, name, getattr(handlers, name))
+    assert private_store.apply(environ)
+    said = _say(About(_Starting(), environ))
+    assert said is not None
+    assert json.loads(said)["multipart_downloads_enabled"] is False
     assert json.loads(said) == handlers.build_server_info_payload()
 
 

@@ -65,11 +65,6 @@ def test_a_run_that_mlflow_cannot_read_is_left_to_it(both: Both, filled: Filled,
     ask(f"DELETE FROM runs WHERE run_uuid = '{run}'")
 
 
-def test_models_of_a_run_are_told_to_a_user_by_mlflow_only(both: Both, filled: Filled) -> None:
-    assert both.fast(GET, f"run_id={filled.runs[0]}", user="alice") is None
-    assert both.fast(GET, f"run_id={filled.runs[1]}", user="alice") is not None
-
-
 def test_a_metric_is_there_as_soon_as_it_was_acknowledged(both: Both, filled: Filled) -> None:
     from mlflow.entities import Metric
 

@@ -15,6 +15,8 @@ from homeport.tracking.fast.reads.plans import PLAIN
 from tests.programs.tracking.reads.both import API, JSON, Both
 from tests.programs.tracking.reads.filling import KEYS, START, WORDS, Filled
 
+pytestmark = pytest.mark.slow
+
 SEARCH = API + "runs/search"
 
 _key = st.sampled_from([*(f"`{key}`" for key in KEYS), "a", "b", '"a"', "absent", "`mlflow.user`"])
@@ -87,6 +89,7 @@ def test_searches_of_all_kinds_find_what_mlflow_finds(both: Both, filled: Filled
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @settings(max_examples=3000, deadline=None)
 @given(wanted=_wanted)
 def test_thousands_of_searches_find_what_mlflow_finds(both: Both, filled: Filled, wanted: dict[str, Any]) -> None:

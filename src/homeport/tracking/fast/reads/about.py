@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
 from homeport.tracking.front.call import Answer, Call
@@ -19,6 +18,7 @@ PATH = "/api/3.0/mlflow/server-info"
 # Whether upstream's repository for the scheme takes uploads in parts, and gives downloads in parts.
 _PARTS = {"": (False, False), "file": (False, False), "s3": (True, True)}
 _TRUE = {"true", "1"}
+_PRESIGNED = "HOMEPORT_PRESIGNED_URLS"
 
 
 class About:
@@ -38,7 +38,7 @@ class About:
         if self._answer is None:
             try:
                 reply = await self._private.ask(PATH)
-            except (aiohttp.ClientError, OSError, TimeoutError):
+            except (OSError, TimeoutError):
                 return None
             if reply.status != 200:  # noqa: PLR2004
                 return None
@@ -49,7 +49,8 @@ class About:
 def _known(environ: Mapping[str, str]) -> Answer | None:
     proxied = environ.get("_MLFLOW_SERVER_SERVE_ARTIFACTS", "false") == "true"
     destination = environ.get("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "")
-    parts = _PARTS.get(urlsplit(destination).scheme) if proxied else (False, False)
+    hidden = environ.get(_PRESIGNED, "").strip().lower() == "false"  # see homeport.tracking.private_store
+    parts = _PARTS.get(urlsplit(destination).scheme) if proxied and not hidden else (False, False)
     gateway = environ.get("MLFLOW_ENABLE_AI_GATEWAY", "true").lower()
     if parts is None or gateway not in _TRUE | {"false", "0"}:
         return None

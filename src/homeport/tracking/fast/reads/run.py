@@ -63,11 +63,6 @@ from unnest($1::text[]) with ordinality as wanted(run_uuid, place) join runs r o
 order by wanted.place"""
 
 
-def has_models(row: Row) -> bool:
-    """Whether models went into the run or came out of it."""
-    return bool(row["input_ids"] or row["output_ids"])
-
-
 def written(row: Row) -> bytes:
     """The run's JSON.
 
