@@ -145,6 +145,12 @@ class Settings:
         "An S3 API elsewhere; set: no `objectstore` service is started.",
     )
     s3_ignore_tls: bool = knob("MLFLOW_S3_IGNORE_TLS", flag, False, "Accept any TLS certificate of that S3 API.")
+    s3_public_endpoint: str = knob(
+        "HOMEPORT_S3_PUBLIC_ENDPOINT",
+        uri("http", "https"),
+        "",
+        "The S3 API as clients reach it; set: large artifacts go there directly, by presigned URLs.",
+    )
     bucket: str = knob(
         "HOMEPORT_BUCKET", s3_bucket, "mlflow", "Bucket for artifacts when MLFLOW_ARTIFACTS_DESTINATION is not set."
     )

@@ -84,6 +84,7 @@ def tracking(settings: Settings, sizing: Sizing, target: Target) -> Service:
             **accounts.hosts(settings, target),
             **shared(settings),
             **_private_store(settings, target),
+            "HOMEPORT_S3_PUBLIC_ENDPOINT": settings.value("s3_public_endpoint"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": FLASK_KEY,
             # Unset, every worker would encrypt webhook secrets with a random key of its own.
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,

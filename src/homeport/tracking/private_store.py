@@ -9,8 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-VARIABLE = "HOMEPORT_PRESIGNED_URLS"
+VARIABLE, PUBLIC = "HOMEPORT_PRESIGNED_URLS", "HOMEPORT_S3_PUBLIC_ENDPOINT"
 NAMES = ("MultipartDownloadMixin", "MultipartUploadMixin", "PresignedUploadMixin")
+
+
+def hidden(environ: Mapping[str, str]) -> bool:
+    """Whether clients are offered no address: `HOMEPORT_PRESIGNED_URLS` is `false`, and there is no public one."""
+    return environ.get(VARIABLE, "").strip().lower() == "false" and not environ.get(PUBLIC, "").strip()
 
 
 class _Nothing:
@@ -18,8 +23,8 @@ class _Nothing:
 
 
 def apply(environ: Mapping[str, str] | None = None) -> bool:
-    """Keep the store's address to ourselves where `HOMEPORT_PRESIGNED_URLS` is `false`; whether that was done."""
-    if (os.environ if environ is None else environ).get(VARIABLE, "").strip().lower() != "false":
+    """Keep the store's address to ourselves where that is wanted; whether that was done."""
+    if not hidden(os.environ if environ is None else environ):
         return False
     from mlflow.server import handlers
 

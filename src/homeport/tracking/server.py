@@ -21,6 +21,7 @@ from homeport import exposure, marker, program
 from homeport.errors import HomeportError
 from homeport.prefork import Master, listeners
 from homeport.tracking import accounts, internal, private_store, room, upstream
+from homeport.tracking.artifacts import public
 from homeport.tracking.near import as_if_direct
 
 _FRONT = 0  # the other one is MLflow's
@@ -84,6 +85,7 @@ def main() -> None:
     """
     config = ServerConfig.from_environ(os.environ)
     exposure.check("the tracking server", config.host, asks=config.basic_auth, fix=f"set {exposure.VARIABLE}=basic")
+    public.endpoint_of(os.environ)  # said before the seconds of import
     os.environ.update(_upstream_environ(config))
     _make_directory(config.artifacts_destination)
     shared = _marked(config.shared_artifacts)
@@ -101,6 +103,7 @@ def main() -> None:
             """MLflow, imported once, and its workers."""
             application = _with_users(config) if config.basic_auth else upstream.plain()
             private_store.apply()
+            public.apply()
             if jobs:
                 _launch_job_runner(config, directory)
 

@@ -12,19 +12,20 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from homeport.errors import ExitCode, HomeportError
+from homeport.tracking import private_store
 
-VARIABLE = "HOMEPORT_S3_PUBLIC_ENDPOINT"
+VARIABLE = private_store.PUBLIC
 
 
-def apply(environ: Mapping[str, str] | None = None) -> bool:
-    """Sign for the public endpoint where one is set; whether that was done.
+def endpoint_of(environ: Mapping[str, str]) -> str:
+    """The public endpoint; empty where there is none.
 
     Raises:
         HomeportError: PUBLIC_ENDPOINT_INVALID.
     """
-    endpoint = (os.environ if environ is None else environ).get(VARIABLE, "").strip()
+    endpoint = environ.get(VARIABLE, "").strip()
     if not endpoint:
-        return False
+        return ""
     parts = urlsplit(endpoint)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
         raise HomeportError(
@@ -35,6 +36,18 @@ def apply(environ: Mapping[str, str] | None = None) -> bool:
             fix=f"set it as clients see the store, or leave {VARIABLE} empty",
             exit_code=ExitCode.USAGE,
         )
+    return endpoint
+
+
+def apply(environ: Mapping[str, str] | None = None) -> bool:
+    """Sign for the public endpoint where one is set; whether that was done.
+
+    Raises:
+        HomeportError: PUBLIC_ENDPOINT_INVALID.
+    """
+    endpoint = endpoint_of(os.environ if environ is None else environ)
+    if not endpoint:
+        return False
     from mlflow.store.artifact import s3_artifact_repo
 
     made = s3_artifact_repo._cached_get_s3_client.__wrapped__

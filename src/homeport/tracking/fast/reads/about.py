@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from homeport.tracking import private_store
 from homeport.tracking.front.call import Answer, Call
 from homeport.tracking.front.private import Private
 
@@ -18,7 +19,6 @@ PATH = "/api/3.0/mlflow/server-info"
 # Whether upstream's repository for the scheme takes uploads in parts, and gives downloads in parts.
 _PARTS = {"": (False, False), "file": (False, False), "s3": (True, True)}
 _TRUE = {"true", "1"}
-_PRESIGNED = "HOMEPORT_PRESIGNED_URLS"
 
 
 class About:
@@ -49,8 +49,8 @@ class About:
 def _known(environ: Mapping[str, str]) -> Answer | None:
     proxied = environ.get("_MLFLOW_SERVER_SERVE_ARTIFACTS", "false") == "true"
     destination = environ.get("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "")
-    hidden = environ.get(_PRESIGNED, "").strip().lower() == "false"  # see homeport.tracking.private_store
-    parts = _PARTS.get(urlsplit(destination).scheme) if proxied and not hidden else (False, False)
+    offered = proxied and not private_store.hidden(environ)
+    parts = _PARTS.get(urlsplit(destination).scheme) if offered else (False, False)
     gateway = environ.get("MLFLOW_ENABLE_AI_GATEWAY", "true").lower()
     if parts is None or gateway not in _TRUE | {"false", "0"}:
         return None
