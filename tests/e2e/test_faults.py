@@ -125,16 +125,21 @@ def test_a_killed_service_comes_back_and_no_acknowledged_metric_is_lost(
 def test_the_port_answers_while_a_killed_process_of_the_server_is_replaced(
     running: Homeport, logging: MetricLoop
 ) -> None:
-    """The front, which clients talk to, and each MLflow behind it."""
+    """The front, which clients talk to, each MLflow behind it, and what forks those."""
     uri, row = running.tracking_uri, running.service("tracking")
     master = psutil.Process(row["pid"])
-    count = 1 + WORKERS
-    for victim in _alive(master.children()):
-        assert len(_alive(master.children())) == count
+
+    def below() -> list[psutil.Process]:
+        return _alive(master.children(recursive=True))
+
+    count = 2 + WORKERS
+    eventually(lambda: len(below()) == count, what="every process of the server")
+    front, forking = _alive(master.children())
+    for victim in (_alive(forking.children())[0], front, forking):
         victim.kill()
         for path in ("/health", "/api/2.0/mlflow/runs/search-nothing", "/version"):
             assert _status(f"{uri}{path}") in {200, 404}  # each on a connection of its own
-        eventually(lambda: len(_alive(master.children())) == count, what="another process")
+        eventually(lambda: len(below()) == count, what="another process")
         logging.goes_on()
     logging.end()
     logging.assert_nothing_lost()
