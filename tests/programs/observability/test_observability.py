@@ -64,7 +64,7 @@ def test_prometheus_evaluates_every_alert_and_reaches_every_part(measured: Measu
 
     assert set(measured.alerts()) == {rule["alert"] for rule in _RULES}
     assert {series["metric"]["job"]: series["value"][1] for series in measured.ask("up")} == {
-        "serving": "1", "gateway": "1", "prometheus": "1",
+        "serving": "1", "tracking": "1", "gateway": "1", "prometheus": "1",
     }  # fmt: skip
 
 
