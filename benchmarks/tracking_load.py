@@ -87,7 +87,7 @@ class Shot:
 
 def lua(text: str) -> str:
     """A text as a Lua expression, `#n#` in it replaced by the counter."""
-    return " .. n .. ".join(f"[==[{part}]==]" for part in text.split("#n#"))
+    return f'(string.gsub([==[{text}]==], "#n#", string.format("%d", n)))'
 
 
 _count = 0
@@ -109,7 +109,10 @@ def wrk(server: Server, shot: Shot, seconds: float, room: Path, rates: Rates) ->
         "wrk", "-t1", f"-c{shot.connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "30s",
         "-s", str(script), server.url,
     ]  # fmt: skip
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    if done.stderr.strip():  # a script that does not load leaves wrk asking for something else
+        raise SystemExit(f"wrk: {done.stderr.strip()}")
+    text = done.stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     latency = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+\w+)", text, flags=re.M))
     errors = [int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text)]

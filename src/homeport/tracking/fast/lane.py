@@ -21,6 +21,7 @@ from homeport.tracking.front.private import Private
 
 _AGAIN_SECONDS = 1.0  # between two tries to reach the database at all
 _LOOK_SECONDS = 2.0  # between two looks whether it is still the same schema
+_FIRST_SECONDS = 1.5  # that the first requests wait for it rather than for MLflow
 _CLOSE_SECONDS = 5.0  # until what is under way is given up
 _STARTING = "it is starting"
 # Another schema under a running server shows so before the next look.
@@ -56,6 +57,7 @@ class Lane:
         self.state = State(on=False, why=_STARTING)
         self._watching: asyncio.Task[None] | None = None
         self._suspicion = asyncio.Event()
+        self._settled = asyncio.Event()
         self._routes: routes.Routes | None = None
         reason = compatible.unwanted(environ, url)
         if not reason:
@@ -70,8 +72,14 @@ class Lane:
         """Begin to open it; requests pass through until it is open."""
         if self.database is None:
             _say(self.state)
+            self._settled.set()
         else:
             self._watching = asyncio.get_running_loop().create_task(self._watch(self.database))
+
+    async def settled(self) -> None:
+        """Until it was first found out whether it may be on, or that takes too long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), _FIRST_SECONDS)
 
     @property
     def gauges(self) -> Sequence[Groups]:
@@ -97,11 +105,13 @@ class Lane:
                 # Away is not changed: what is under way finds out by itself, and MLflow says the same.
                 if not self.state.on:
                     self.state = State(on=False, why=f"the database does not answer: {error or type(error).__name__}")
+                self._settled.set()
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
             except Exception as error:  # a lane that nobody watches must not stay open
                 reason = f"its database could not be examined: {type(error).__name__}: {error}"
             self._decide(database, reason)
+            self._settled.set()
             self._suspicion.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._suspicion.wait(), _LOOK_SECONDS)

@@ -43,6 +43,9 @@ class Lane(Protocol):
     def start(self) -> None:
         """Begin to open what they need."""
 
+    async def settled(self) -> None:
+        """Until it is known whether there are any; not for long."""
+
     async def close(self) -> None:
         """Finish what is under way."""
 
@@ -193,6 +196,7 @@ class Front:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._lane.start()
+                await self._lane.settled()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._lane.close()

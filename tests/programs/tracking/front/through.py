@@ -70,6 +70,9 @@ class SomeLane:
     def start(self) -> None:
         """Nothing to open."""
 
+    async def settled(self) -> None:
+        """At once."""
+
     async def close(self) -> None:
         """Nothing to close."""
 
