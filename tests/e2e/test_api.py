@@ -77,6 +77,7 @@ def test_an_exception_inside_the_block_is_the_callers_and_the_platform_is_stoppe
     assert not keepers[0].is_running()
 
 
+@pytest.mark.slow
 def test_data_is_kept_from_one_block_to_the_next(home: Path) -> None:
     artifact = "api/2.0/mlflow-artifacts/artifacts/0/kept.txt"
     with Platform(home=home) as platform:

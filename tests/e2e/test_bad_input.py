@@ -128,6 +128,7 @@ def test_a_database_elsewhere_that_does_not_answer_ends_in_one_block_and_nothing
     assert home.run("status").returncode == 3
 
 
+@pytest.mark.slow
 def test_sqlite_elsewhere_and_a_directory_for_artifacts_need_no_service_of_ours(
     new_home: NewHome, tmp_path: Path
 ) -> None:

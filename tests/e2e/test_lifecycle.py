@@ -169,6 +169,7 @@ def test_ctrl_c_in_the_middle_of_a_start_stops_it_and_everything_that_it_started
     assert not list((home.home / "run").glob("*.sock"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_waiting_for_somebody_elses_start_leaves_it_alone(
     new_home: NewHome, number: signal.Signals, code: int

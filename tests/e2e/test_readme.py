@@ -16,8 +16,8 @@ from tests.e2e.harness import Homeport
 
 PAGES = (
     "README.md",
-    "docs/quickstart.md",
-    "docs/how-to/operate.md",
+    pytest.param("docs/quickstart.md", marks=pytest.mark.slow),
+    pytest.param("docs/how-to/operate.md", marks=pytest.mark.slow),
     pytest.param("docs/how-to/serve-models.md", marks=pytest.mark.slow),
 )
 # `make install` and `make demo` are what runs these tests and what .ci/run does; activating is PATH below.
