@@ -15,6 +15,7 @@ from homeport.tracking.front.private import AwayError, Reply
 from homeport.tracking.near import PEER
 
 GOOD_FOR, BAD_FOR = 2.0, 0.5  # seconds an answer is remembered, as in `tracking/readiness.py`
+_STARTING_FOR = 0.05  # a server that does not listen yet costs nothing to ask, and every start waits for this answer
 _SECONDS = 5.0  # until a part counts as not answering; MLflow's own parts have three
 _STARTING = "it is starting"
 _LOGS = "homeport logs tracking"
@@ -75,7 +76,8 @@ class Ready:
         report["fast_lane"] = {"on": lane.on, "why": lane.why}
         if not lane.on and lane.why != _STARTING:
             report["note"] = f"fast lane off: {lane.why}"
-        self._until = asyncio.get_running_loop().time() + (BAD_FOR if problems else GOOD_FOR)
+        bad = _STARTING_FOR if any(problem["part"] == "mlflow" for problem in problems) else BAD_FOR
+        self._until = asyncio.get_running_loop().time() + (bad if problems else GOOD_FOR)
         return report
 
     async def _of_mlflow(self) -> tuple[list[dict[str, str]], Report]:
