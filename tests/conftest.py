@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that what lands does not hang on luck; HOMEPORT_EXPLORE=1 draws others, for who has
+# the time to look at what they find.
+settings.register_profile("fixed", derandomize=True, database=None)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile("explore" if os.environ.get("HOMEPORT_EXPLORE") == "1" else "fixed")
 
 
 @pytest.hookimpl(hookwrapper=True)

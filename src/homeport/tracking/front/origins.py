@@ -26,6 +26,9 @@ _NATIVE = (
 )  # fmt: skip
 _PATTERN = frozenset("*\\]?$^[()")  # by which Flask-CORS tells a pattern from a page
 _PLAIN = re.compile(rb"[!-~]{1,300}")  # a header that all parsers read alike
+# A host that Werkzeug's router takes: it answers 400 to an empty label and to one of 64 characters, whoever is allowed.
+_LABEL = rb"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rb"(?:%s(?:\.%s){0,30}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?" % (_LABEL, _LABEL))
 _MOST = 512  # decisions remembered
 _LONGEST = 1024  # bytes of a header
 
@@ -51,8 +54,6 @@ class Origins:
 
     def answering(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> Headers | None:
         """What to add to an answer that is given here; None where MLflow refuses, or shall decide."""
-        if self._off:
-            return ()
         host = origin = None
         for name, value in headers:
             if name == b"host":
@@ -63,6 +64,8 @@ class Origins:
                 if origin is not None:
                     return None
                 origin = value
+        if self._off:
+            return () if _routed(host) else None
         if method not in _ANSWERED or path.startswith(_FRAMED):
             return None
         asked = (host, origin, path in _WITHOUT_HOST, not path.startswith(_NATIVE))
@@ -76,7 +79,7 @@ class Origins:
         if len(host or b"") + len(origin or b"") > _LONGEST:
             return None
         told = None
-        if any_host or self._takes(host):
+        if self._takes(host) or (any_host and (not flask or _routed(host))):
             told = self._without_page(flask) if origin is None else self._for_page(origin, flask)
         if len(self._known) >= _MOST:
             self._known.clear()
@@ -84,7 +87,7 @@ class Origins:
         return told
 
     def _takes(self, host: bytes | None) -> bool:
-        if host is None or not _PLAIN.fullmatch(host):
+        if host is None or not _HOST.fullmatch(host):
             return False
         return "*" in self._hosts or _matches(host.decode("ascii"), self._hosts)
 
@@ -106,6 +109,10 @@ class Origins:
             return None
         vary = _vary(b"Origin, Origin" if flask else b"Origin")
         return (_page(origin), _CREDENTIALS, (b"access-control-expose-headers", b"*"), vary)
+
+
+def _routed(host: bytes | None) -> bool:
+    return host is None or _HOST.fullmatch(host) is not None
 
 
 def _page(origin: bytes) -> tuple[bytes, bytes]:

@@ -40,6 +40,8 @@ HOSTS = (
     b"10.1.2.3:5000", b"172.16.0.1", b"172.15.0.1", b"192.168.1.1:80", b"fd00::1", b"evil.example.net", b"", b" ",
     b"mlflow.example.org", b"MLflow.example.org", b"a.example.com", b"localhost:5000@evil", b"localhost.evil.net",
     b"10.evil.net", b"mlflow-a.example.org:1", b"\xff\xfe", b"192.168.1.1, evil", b"*",
+    b".", b"10..", b"10." + b"a" * 64, b"10." + b"a" * 63, b"10.a:", b"10.a:0", b"10.a:99999", b"10.a_b", b"10.xn--a",
+    b"[::1", b"[]", b"[fd00::1]:5000",
 )  # fmt: skip
 ORIGINS = (
     None, b"", b"null", b"http://localhost:5000", b"https://localhost:5000", b"http://127.0.0.1:1", b"http://[::1]:1",
