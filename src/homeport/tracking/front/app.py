@@ -91,35 +91,32 @@ class Front:
         if scope["type"] != "http":
             await self._live(scope["type"], receive, send)
             return
-        found = self._lane.table.find(scope["method"], scope["path"])
-        if (
-            found is not None
-            and len(scope["raw_path"]) == len(scope["path"])  # nothing is encoded: MLflow could decode otherwise
-            and (common := answering(self._origins, scope)) is not None
-        ):
-            await self._hot(found, common, scope, receive, send)
+        call = Call(scope["method"], scope["path"], scope["query_string"], scope["headers"], b"")
+        # Nothing may be encoded in the path of a hot call: MLflow could decode it otherwise.
+        found = self.find(call) if len(scope["raw_path"]) == len(scope["path"]) else None
+        if found is not None:
+            await self._hot(found, scope, receive, send)
         elif not await self._around(scope, receive, send):
             await self._pass(scope, receive, send)
 
-    async def _hot(
-        self, found: tuple[Route, tuple[str, ...]], common: Headers, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        began = perf_counter()
-        route, parts = found
-        counts = self._counts.routes
-        meter = counts.get(route.name) or self._counts.route(route.name)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body") or message["type"] != "http.request":
-            whole, again = await _read(message, receive)
-            if whole is None:
-                if again is not None:
-                    meter.passed += 1
-                    await self._pass(scope, again, send)
-                return  # else the client went away, and what it began to say is not done
-            body = whole
-        call = Call(scope["method"], scope["path"], scope["query_string"], scope["headers"], body)
-        call.parts = parts
+    def find(self, call: Call) -> tuple[Route, Call, Headers] | None:
+        """The hot call that is asked for, if it is one and the host and page may ask, and headers for its answer.
+
+        Args:
+            call: the body may come later.
+        """
+        found = self._lane.table.find(call.method, call.path)
+        if found is None:
+            return None
+        common = answering(self._origins, call.method, call.path, call.headers)
+        if common is None:
+            return None
+        route, call.parts = found
+        return route, call, common
+
+    async def answer(self, route: Route, call: Call) -> Answer | None:
+        """A hot call's answer; None where MLflow is to give it."""
+        meter = self._counts.routes.get(route.name) or self._counts.route(route.name)
         try:
             answer = await route.handle(call) if await self._guard.permits(route, call) else None
         except Exception as error:
@@ -129,32 +126,53 @@ class Front:
             answer = None if reads(route) else Answer(_UNFORESEEN, 500)
         if answer is None:
             meter.passed += 1
-            await self._pass(scope, receive, send, read=body)
-            return
-        status = answer.status
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (b"content-type", answer.kind),
-                    (b"content-length", b"%d" % len(answer.body)),
-                    *common,
-                    *answer.headers,
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": answer.body})
-        seconds = perf_counter() - began
-        if status == _TOO_MANY:
+        return answer
+
+    def answered(self, route: Route, call: Call, answer: Answer, seconds: float) -> None:
+        """Count an answer that was sent, and note it if it was slow."""
+        meter = self._counts.routes[route.name]
+        if answer.status == _TOO_MANY:
             meter.refused += 1
         else:
             meter.answered(seconds)
         if seconds >= self._slow.seconds:
             self._slow.note(
-                method=call.method, path=call.path, status=status, seconds=seconds, route=route.name, how="fast",
-                sent=len(answer.body),
+                method=call.method, path=call.path, status=answer.status, seconds=seconds, route=route.name,
+                how="fast", sent=len(answer.body),
             )  # fmt: skip
+
+    async def pass_read(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request whose body was read already."""
+        await self._pass(scope, receive, send, read=body)
+
+    async def _hot(self, found: tuple[Route, Call, Headers], scope: Scope, receive: Receive, send: Send) -> None:
+        """A hot call that came as ASGI's messages: chunked, pipelined, or from another server than ours."""
+        began = perf_counter()
+        route, call, common = found
+        message = await receive()
+        call.body = message.get("body", b"")
+        if message.get("more_body") or message["type"] != "http.request":
+            whole, again = await _read(message, receive)
+            if whole is None:
+                if again is not None:
+                    self._counts.route(route.name).passed += 1
+                    await self._pass(scope, again, send)
+                return  # else the client went away, and what it began to say is not done
+            call.body = whole
+        answer = await self.answer(route, call)
+        if answer is None:
+            await self._pass(scope, receive, send, read=call.body)
+            return
+        headers = [(b"content-type", answer.kind), (b"content-length", b"%d" % len(answer.body))]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [*headers, *common, *answer.headers],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+        self.answered(route, call, answer, perf_counter() - began)
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
         """Pass a request on to MLflow, counted; the status answered."""

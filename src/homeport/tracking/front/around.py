@@ -51,13 +51,12 @@ class Streaming(Protocol):
         """Let go of whatever it holds."""
 
 
-def answering(origins: Origins, scope: Scope) -> Headers | None:
+def answering(origins: Origins, method: str, path: str, headers: Headers) -> Headers | None:
     """Headers to add to an answer given here; None where MLflow shall decide."""
-    headers = scope["headers"]
     for name, _ in headers:
         if name == _WORKSPACE:
             return None
-    return origins.answering(scope["method"], scope["path"], headers)
+    return origins.answering(method, path, headers)
 
 
 class Around:
@@ -125,7 +124,10 @@ class Around:
                 if name := each.find(method, path):
                     stream = each
                     break
-        if (page is None and stream is None) or (common := answering(self._origins, scope)) is None:
+        if page is None and stream is None:
+            return False
+        common = answering(self._origins, method, path, scope["headers"])
+        if common is None:
             return False
         if page is not None:
             return bool(await self._pages.answer(page, common, scope, send))

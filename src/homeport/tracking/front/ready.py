@@ -45,11 +45,13 @@ class Ready:
     Args:
         mlflow: the private server.
         lane: the fast lane's state now.
+        artifacts: why the front does not stream artifacts itself; empty where it does.
     """
 
-    def __init__(self, mlflow: Mlflow, lane: Callable[[], Lane]) -> None:
+    def __init__(self, mlflow: Mlflow, lane: Callable[[], Lane], artifacts: Callable[[], str]) -> None:
         self._mlflow = mlflow
         self._lane = lane
+        self._artifacts = artifacts
         self._report: Report = {}
         self._until = 0.0
         self._asking: asyncio.Task[Report] | None = None
@@ -64,7 +66,7 @@ class Ready:
         report = self._report
         if tell:
             return report
-        strange = {name: value for name, value in report.items() if name not in {"fast_lane", "note"}}
+        strange = {name: value for name, value in report.items() if name not in {"fast_lane", "artifacts", "note"}}
         return strange | {"problems": [{"part": problem["part"]} for problem in report["problems"]]}
 
     async def _ask(self) -> Report:
@@ -74,6 +76,8 @@ class Ready:
             problems.append(own)
         report: Report = {"ready": not problems, "problems": problems, **rest}
         report["fast_lane"] = {"on": lane.on, "why": lane.why}
+        staged = self._artifacts()
+        report["artifacts"] = {"streamed": not staged, "why": staged}
         if not lane.on and lane.why != _STARTING:
             report["note"] = f"fast lane off: {lane.why}"
         bad = _STARTING_FOR if any(problem["part"] == "mlflow" for problem in problems) else BAD_FOR

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from homeport.tracking.fast.lane import Lane
     from homeport.tracking.front.app import Front
     from homeport.tracking.front.metrics import Gauges
@@ -33,21 +35,27 @@ def serve(config: ServerConfig, listener: socket.socket, doors: Sequence[str]) -
     import uvicorn
 
     _open_many()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application(config, doors),
-            log_level="info",
-            access_log=False,
-            backlog=_BACKLOG,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            timeout_keep_alive=_KEPT,
-            proxy_headers=False,  # the private server looks at them, as if clients came in there
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-        )
+    uvicorn.Server(listening(application(config, doors))).run(sockets=[listener])
+
+
+def listening(application: Front) -> uvicorn.Config:
+    """How the front is served."""
+    import uvicorn
+
+    from homeport.tracking.front.protocol import Protocol
+
+    return uvicorn.Config(
+        application,
+        log_level="info",
+        access_log=False,
+        backlog=_BACKLOG,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        timeout_keep_alive=_KEPT,
+        proxy_headers=False,  # the private server looks at them, as if clients came in there
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server.run(sockets=[listener])
 
 
 def application(config: ServerConfig, doors: Sequence[str]) -> Front:
@@ -82,7 +90,7 @@ def application(config: ServerConfig, doors: Sequence[str]) -> Front:
     around = Around(
         **shared,
         pages=Pages(os.environ, logins=config.basic_auth),
-        ready=Ready(private, state.seen),
+        ready=Ready(private, state.seen, lambda: "" if artifacts is None else artifacts.reason),
         state=state,
         discreet=config.basic_auth,
         own_metrics=not os.environ.get(STOCK_METRICS),

@@ -154,9 +154,14 @@ def test_every_answer_has_one_date_and_one_server(server: Guarded) -> None:
         assert (names.count("date"), names.count("server")) == (1, 1), path
 
 
-def test_ready_tells_of_mlflow_and_of_the_fast_lane(server: Guarded) -> None:
+def test_ready_tells_of_mlflow_of_the_fast_lane_and_of_artifacts(server: Guarded) -> None:
     answer = server.ask("GET", "/ready")
-    assert answer.json() == {"ready": True, "problems": [], "fast_lane": {"on": True, "why": ""}}
+    assert answer.json() == {
+        "ready": True,
+        "problems": [],
+        "fast_lane": {"on": True, "why": ""},
+        "artifacts": {"streamed": False, "why": "artifacts are not in an S3 store"},
+    }
     assert server.ask("HEAD", "/ready").content == b""
 
 

@@ -20,13 +20,17 @@ from homeport.tracking.front.pages import Pages
 from homeport.tracking.front.private import Private
 from homeport.tracking.front.proxy import Proxy
 from homeport.tracking.front.ready import Lane, Ready
-from homeport.tracking.front.server import STOCK_METRICS
+from homeport.tracking.front.server import STOCK_METRICS, listening
 
 _done: list[str] = []
 
 
 async def _answer(call: Call) -> Answer | None:
     return Answer(b'{"hot":%d}' % len(call.body))
+
+
+async def _ask(call: Call) -> Answer | None:
+    return Answer(orjson.dumps(call.query.decode()))
 
 
 async def _leave(_call: Call) -> Answer | None:
@@ -60,7 +64,8 @@ class SomeLane:
 
     table = Table(
         [
-            _route("answered", "POST", _answer), _route("left", "POST", _leave), _route("left", "GET", _leave),
+            _route("answered", "POST", _answer), _route("asked", "POST", _ask),
+            _route("left", "POST", _leave), _route("left", "GET", _leave),
             _route("failing-read", "GET", _fail), _route("failing-write", "POST", _fail),
             _route("refused", "POST", _refuse), _route("written", "POST", _write), _route("done", "GET", _tell),
             Route("search-failing", "POST", ("/echo/search",), _fail, Subject.NOTHING),
@@ -107,7 +112,7 @@ def front(private: Private, patience: float) -> Front:
     around = Around(
         **shared,
         pages=Pages(os.environ, logins=False),
-        ready=Ready(private, lambda: Lane(on=False, why="this is a test")),
+        ready=Ready(private, lambda: Lane(on=False, why="this is a test"), lambda: "this is a test"),
         state=State(private),
         discreet=False,
         own_metrics=not os.environ.get(STOCK_METRICS),
@@ -119,10 +124,11 @@ def main() -> None:
     """Serve until SIGTERM."""
     port, patience, *sockets = sys.argv[1:]
     private = Private(sockets, most_waiting=int(os.environ.get("MOST_WAITING", "256")))
-    uvicorn.run(
-        front(private, float(patience)), host="127.0.0.1", port=int(port), loop="uvloop", http="httptools", ws="none",
-        proxy_headers=False, access_log=False,
-    )  # fmt: skip
+    config = listening(front(private, float(patience)))
+    config.host, config.port = "127.0.0.1", int(port)
+    if os.environ.get("PLAIN"):  # to compare with
+        config.http = "httptools"
+    uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":
