@@ -93,6 +93,10 @@ bench: bench-startup bench-tracking bench-serving bench-overload  ## all of them
 verify-mlflow: install  ## whether the fast lane may be on with the MLflow that is installed
 	@$(BIN)/python -m tools.verify_mlflow
 
+.PHONY: prepared-schema
+prepared-schema: install  ## write down the schema that the installed MLflow makes of an empty PostgreSQL
+	@$(BIN)/python -m tools.prepared_schema
+
 LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-header -q
 
 .PHONY: lock

@@ -1,7 +1,8 @@
 """`python -m homeport.tracking.migrate`: the job that brings MLflow's schemas to head, once, whoever else is trying.
 
-Imports MLflow only when there is something to do, and while it holds the database's migration lock. What is done is
-MLflow's own doing (mlflow 3.17.2, store/db/utils.py); when and whether is decided here.
+Imports MLflow only when there is something to upgrade, and while it holds the database's migration lock. What is done
+is MLflow's own doing (mlflow 3.17.2, store/db/utils.py), or for an empty database what that ends with (prepared.py);
+when and whether is decided here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from homeport import program
 from homeport.errors import HomeportError
 from homeport.exposure import Authentication, authentication
-from homeport.tracking import accounts, schema, upstream
+from homeport.tracking import accounts, prepared, schema, upstream
 from homeport.tracking.accounts import Account, Deed
 from homeport.tracking.backend_store import BackendStore, Connection, parse, rows
 from homeport.tracking.schema import USERS, Step
@@ -86,7 +87,8 @@ class _Job:
         wanted = schema.head()
         if look.runs is Step.NOTHING:
             return f"schema at head ({wanted})"
-        migrate(self._store, look.runs)
+        if not (look.runs is Step.CREATE and self._prepared()):
+            migrate(self._store, look.runs)
         reached = schema.state(self._store, self._connection).revision
         if reached != wanted:
             raise _failed(self._store, f"revision {reached} instead of {wanted}")
@@ -94,6 +96,16 @@ class _Job:
         if look.runs is Step.CREATE:
             return f"schema created at {wanted} ({len(applied)} revisions)"
         return f"schema upgraded: {look.revision} -> {wanted} ({len(applied)} revisions): {', '.join(applied)}"
+
+    def _prepared(self) -> bool:
+        """Whether the schema was created from what is written down; else MLflow itself is to do it."""
+        if schema.state(self._store, self._connection).tables:
+            return False  # an initialisation was interrupted
+        try:
+            return prepared.create(self._store, self._connection)
+        except Exception as error:  # each driver has classes of its own; what is really wrong, MLflow will say
+            sys.stderr.write(f"the prepared schema was refused, MLflow migrates by itself: {error}\n")
+            return False
 
     def bring_users(self, look: _Look) -> str:
         """Bring the schema of users to head and the accounts into it; what was done."""
