@@ -1,4 +1,4 @@
-"""Write down the schema that MLflow's migrations make of an empty PostgreSQL, for `homeport.tracking.prepared`.
+"""Write down the schemas that MLflow's migrations make in an empty PostgreSQL, for `homeport.tracking.prepared`.
 
 `make prepared-schema`; `--check` only compares (a test does, too). MLflow's own code makes the schema, pg_dump reads
 it, and what is written is that, without what is the same as PostgreSQL's defaults and without a schema's name.
@@ -11,11 +11,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests.differential.pair import postgres, uri
 
 from homeport.database.binaries import _wheel as binaries
-from homeport.tracking import prepared
+from homeport.tracking import prepared, schema
 from homeport.tracking.backend_store import parse
 from homeport.tracking.migrate import migrate
 from homeport.tracking.schema import Step
@@ -30,21 +32,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     given = parser.parse_args()
+    different = [file.name for file, made in making() if not kept(file, made, write=not given.check)]
+    if different and given.check:
+        sys.exit(f"not what MLflow makes: {', '.join(different)}; make prepared-schema")
+
+
+def making() -> Iterator[tuple[Path, str]]:
+    """Each file, and what should be in it."""
     with postgres() as server:
-        server.ask("CREATE DATABASE prepared", database="postgres")
-        url = uri(server, "prepared")
-        migrate(parse(url), Step.CREATE)
-        made = statements(dump(url))
-    file = prepared.file()
-    there = file.read_text(encoding="utf-8") if file.exists() else ""
-    if there == made:
-        print(f"{file.name} is what MLflow makes")
-    elif given.check:
-        sys.exit(f"{file.name} is not what MLflow makes: make prepared-schema")
-    else:
+        for chain in (schema.RUNS, schema.USERS):
+            server.ask(f"CREATE DATABASE {chain.table}", database="postgres")
+            url = uri(server, chain.table)
+            migrate(parse(url), Step.CREATE, chain)
+            yield prepared.file(chain), statements(dump(url))
+
+
+def kept(file: Path, made: str, *, write: bool) -> bool:
+    """Whether it is there already."""
+    same = file.exists() and file.read_text(encoding="utf-8") == made
+    if write and not same:
         file.parent.mkdir(exist_ok=True)
         file.write_text(made, encoding="utf-8")
-        print(f"wrote {file.name}")
+    print(f"{file.name} {'is what MLflow makes' if same else 'is another' if not write else 'is written'}")
+    return same
 
 
 def dump(url: str) -> str:

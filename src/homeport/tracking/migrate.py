@@ -87,7 +87,9 @@ class _Job:
         wanted = schema.head()
         if look.runs is Step.NOTHING:
             return f"schema at head ({wanted})"
-        if not (look.runs is Step.CREATE and self._prepared()):
+        # An initialisation that was interrupted leaves tables, and is MLflow's to finish.
+        new = look.runs is Step.CREATE and not schema.state(self._store, self._connection).tables
+        if not (new and self._prepared(schema.RUNS)):
             migrate(self._store, look.runs)
         reached = schema.state(self._store, self._connection).revision
         if reached != wanted:
@@ -97,12 +99,10 @@ class _Job:
             return f"schema created at {wanted} ({len(applied)} revisions)"
         return f"schema upgraded: {look.revision} -> {wanted} ({len(applied)} revisions): {', '.join(applied)}"
 
-    def _prepared(self) -> bool:
-        """Whether the schema was created from what is written down; else MLflow itself is to do it."""
-        if schema.state(self._store, self._connection).tables:
-            return False  # an initialisation was interrupted
+    def _prepared(self, chain: schema.Chain) -> bool:
+        """Whether a schema was created from what is written down; else MLflow itself is to do it."""
         try:
-            return prepared.create(self._store, self._connection)
+            return prepared.create(self._store, self._connection, chain)
         except Exception as error:  # each driver has classes of its own; what is really wrong, MLflow will say
             sys.stderr.write(f"the prepared schema was refused, MLflow migrates by itself: {error}\n")
             return False
@@ -113,7 +113,9 @@ class _Job:
             return ""
         if look.users is not Step.NOTHING:
             self._clear_half_made()
-            migrate(self._store, look.users, USERS)
+            new = look.users is Step.CREATE and USERS.table not in self._users().tables
+            if not (new and self._prepared(USERS)):
+                migrate(self._store, look.users, USERS)
             reached = self._users().revision
             if reached != schema.head(USERS):
                 raise _failed(self._store, f"users at revision {reached} instead of {schema.head(USERS)}")

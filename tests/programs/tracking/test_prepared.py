@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from homeport.tracking.schema import Step
 from tests.programs.database.programs import Program
 from tests.programs.database.server import Server
 from tests.programs.tracking.conftest import uri
+from tests.programs.tracking.guarded import ACCOUNTS, ADMIN
 from tests.programs.tracking.test_migrate import ask, imports_mlflow
 
 Migrate = Callable[..., Program]
@@ -31,12 +33,20 @@ def test_it_makes_the_database_that_mlflow_makes(empty: str, migrate: Migrate, w
     assert statements(dump(empty)) == written
 
 
+def test_users_come_without_mlflow_too(empty: str, migrate: Migrate) -> None:
+    assert not imports_mlflow(migrate(empty, PYTHONPROFILEIMPORTTIME="1", **ACCOUNTS).wait())
+    assert set(ask(empty, "SELECT username FROM users")) >= {(ADMIN,)}
+
+
 @pytest.mark.slow
-def test_both_databases_are_the_same_to_the_last_letter(postgres: Server, empty: str, migrate: Migrate) -> None:
-    postgres.ask("CREATE DATABASE other", database="postgres")
-    by_mlflow(parse(uri(postgres, "other")), Step.CREATE)
-    migrate(empty).wait()
-    assert dump(empty) == dump(uri(postgres, "other"))
+@pytest.mark.parametrize("chain", [schema.RUNS, schema.USERS])
+def test_both_databases_are_the_same_to_the_last_letter(postgres: Server, empty: str, chain: schema.Chain) -> None:
+    postgres.ask(f"CREATE DATABASE by_{chain.table}", database="postgres")
+    theirs = uri(postgres, f"by_{chain.table}")
+    by_mlflow(parse(theirs), Step.CREATE, chain)
+    with closing(parse(empty).connect()) as connection:
+        assert prepared.create(parse(empty), connection, chain)
+    assert dump(empty) == dump(theirs)
 
 
 def test_in_a_schema_of_its_own_it_is_made_there(empty: str, migrate: Migrate) -> None:
@@ -64,7 +74,7 @@ def test_a_refused_statement_leaves_nothing_and_mlflow_goes_on(
 
     broken = tmp_path / "broken.sql"
     broken.write_text(written + "SELECT no_such_function();\n")
-    monkeypatch.setattr(prepared, "file", lambda: broken)
+    monkeypatch.setattr(prepared, "file", lambda _chain: broken)
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", empty)
     job.main()
     said = capsys.readouterr()
