@@ -16,6 +16,9 @@ from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NAME = re.compile(rf"(?:{'|'.join(_GENERATOR_PREDICATES)})-(?:{'|'.join(_GENERATOR_NOUNS)})-\d{{1,3}}")
+# What the driver shows of a statement that PostgreSQL refuses: how much of it hangs on the length of random names.
+_EXCERPT = re.compile(r"LINE 1: .*?\^", re.DOTALL)
+_CUT = re.compile(r"'[a-z]{1,20}\.\.\.$", re.MULTILINE)  # PostgreSQL shows as much of a statement: here, of a name
 _NOW = re.compile(r"(?<!\d)\d{13}(?!\d)")
 _ASKED = re.compile(rb"@([REMTSC])(\d+)@")
 _HOUR = 3_600_000  # ms
@@ -79,9 +82,10 @@ class Memory:
         return value
 
     def _text(self, text: str) -> str:
+        text = _EXCERPT.sub("<excerpt>", text)
         text = _ID.sub(lambda found: self._number("id", found[0]), text)
         text = _UUID.sub(lambda found: self._number("uuid", found[0]), text)
-        text = _NAME.sub(lambda found: self._number("name", found[0]), text)
+        text = _CUT.sub("'<cut>", _NAME.sub(lambda found: self._number("name", found[0]), text))
         return _NOW.sub(lambda found: "<now>" if self._is_now(int(found[0])) else found[0], text)
 
     def _number(self, kind: str, value: str) -> str:

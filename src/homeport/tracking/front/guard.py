@@ -38,8 +38,10 @@ _MOST_RUNS = 200_000  # runs whose experiments are remembered: they never change
 _PATIENCE = 2.0  # seconds that the answer of a change waits until all others have heard of it
 _PLAIN = re.compile(r"[A-Za-z0-9/_.~-]+")
 # Paths under which something is changed that an allowance may rest on (mlflow 3.17.2, server/auth/routes.py), with
-# what a registered model's name stands for, and which logged models there are.
-_CHANGING = re.compile(r"/(?:users|roles|permissions|workspaces|registered-models|logged-models)(?:/|$)|/signup(?:/|$)")
+# what a registered model's name stands for.
+_CHANGING = re.compile(r"/(?:users|roles|permissions|workspaces|registered-models)(?:/|$)|/signup(?:/|$)")
+# Logged models never move and their ids are random, so that only one that goes away changes anything.
+_REMOVING = re.compile(r"/logged-models(?:/|$)")
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFUSALS = range(400, 500)
 _REFUSED = {"allowed": False}
@@ -232,7 +234,8 @@ class Logins(Guard):
 
 def changes(method: str, path: str) -> bool:
     """Whether a request may change what somebody may do."""
-    return method not in _HARMLESS and _CHANGING.search(path) is not None
+    removes = method == "DELETE" and _REMOVING.search(path) is not None
+    return removes or (method not in _HARMLESS and _CHANGING.search(path) is not None)
 
 
 def _said(call: Call) -> tuple[bytes, bytes]:
