@@ -78,6 +78,10 @@ bench-startup: install  ## start-up and memory, side by side with stock MLflow; 
 bench-tracking: install  ## the tracking server side by side with stock MLflow and pgbench; needs an idle machine and wrk
 	@$(BIN)/python -W ignore benchmarks/tracking.py
 
+.PHONY: bench-growth
+bench-growth: install  ## search and history with up to 100,000 runs and 10 million metric rows, drawn; takes a quarter of an hour
+	@$(BIN)/python -W ignore benchmarks/tracking.py --only growth --seconds 4 --rounds 2 --plot docs/images/tracking-growth.svg
+
 .PHONY: bench-serving
 bench-serving: install  ## serving side by side with its peers; needs an idle machine, wrk and DATA=winequality-white.csv
 	@$(BIN)/python -W ignore benchmarks/serving.py --data $(DATA)
@@ -87,7 +91,7 @@ bench-overload: install  ## what twice the capacity does, side by side with `mlf
 	@$(BIN)/python -W ignore benchmarks/overload.py
 
 .PHONY: bench
-bench: bench-startup bench-tracking bench-serving bench-overload  ## all of them, in turn
+bench: bench-startup bench-tracking bench-growth bench-overload $(if $(DATA),bench-serving)  ## all of them, in turn
 
 .PHONY: verify-mlflow
 verify-mlflow: install  ## whether the fast lane may be on with the MLflow that is installed

@@ -264,7 +264,10 @@ def main() -> None:
     parser.add_argument("--growth-runs", type=int, nargs="+", default=list(GROWTH), help="other sizes for --growth")
     parser.add_argument("--large", action="store_true", help="also the memory for an artifact of 2 GB")
     parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    parser.add_argument("--plot", type=Path, help="draw the growth there, too (an .svg or .png)")
     options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("wrk makes the load: apt-get install wrk")
     chosen = options.only or [name for name in ALL if name != "growth" or options.growth]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started must end with this
     root = Path(tempfile.mkdtemp(prefix="homeport-bench-"))
@@ -275,6 +278,10 @@ def main() -> None:
     show(rows)
     if options.json:
         options.json.write_text(json.dumps([numbers(row) for row in rows], indent=1))
+    if options.plot:
+        from tracking_plot import draw
+
+        draw([numbers(row) for row in rows], options.plot)
 
 
 def measure(root: Path, chosen: Sequence[str], options: argparse.Namespace) -> list[Row]:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+
+mpl.use("Agg")
+
 import matplotlib.pyplot as plt
 
 _LINE = re.compile(r"growth: (\w+), ([\d,]+) runs")
