@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The same examples in every run, so that what lands does not hang on luck; HOMEPORT_EXPLORE=1 draws others, for who has
-# the time to look at what they find.
-settings.register_profile("fixed", derandomize=True, database=None)
-settings.register_profile("explore", print_blob=True)
+# the time to look at what they find. No test hangs on how fast the machine is, either.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", _PATIENT, derandomize=True, database=None)
+settings.register_profile("explore", _PATIENT, print_blob=True)
 settings.load_profile("explore" if os.environ.get("HOMEPORT_EXPLORE") == "1" else "fixed")
 
 

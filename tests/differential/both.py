@@ -31,7 +31,9 @@ class One:
     def filled(self, request: Request) -> Request:
         memory = self.memory
         body = None if request.body is None else memory.fill(request.body)
-        return replace(request, target=memory.fill(request.target.encode(), target=True).decode(), body=body)
+        target = memory.fill(request.target.encode(), target=True).decode()
+        headers = tuple((name, memory.fill(value.encode()).decode()) for name, value in request.headers)
+        return replace(request, target=target, body=body, headers=headers)
 
     def shown(self, reply: Reply) -> str:
         """The answer as it is compared; what it gave is remembered."""

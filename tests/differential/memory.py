@@ -72,7 +72,11 @@ class Memory:
     def alike(self, value: Any) -> Any:
         """The value with everything that is this server's own written as a number of its first appearance."""
         if isinstance(value, dict):
-            return {self.alike(name): self.alike(inner) for name, inner in value.items()}
+            alike = {self.alike(name): self.alike(inner) for name, inner in value.items()}
+            # Upstream orders a run's datasets by the run alone (`_get_run_inputs`): which comes first is not said.
+            if isinstance(given := alike.get("dataset_inputs"), list):
+                given.sort(key=lambda each: json.dumps(each, sort_keys=True))
+            return alike
         if isinstance(value, list):
             return [self.alike(inner) for inner in value]
         if isinstance(value, int) and not isinstance(value, bool):
@@ -110,7 +114,7 @@ def written(value: Any) -> str:
 
 # Lists of keyed values that MLflow reads without an order (mlflow 3.17.2, store/tracking/dbmodels/models.py): any order
 # is right where no key is there twice.
-_UNORDERED = {"metrics", "params", "tags", "aliases"}
+_UNORDERED = {"metrics", "params", "tags", "aliases", "latest_versions"}
 
 
 def _ordered(value: Any, name: str = "") -> Any:
@@ -118,8 +122,12 @@ def _ordered(value: Any, name: str = "") -> Any:
         return {each: _ordered(inner, each) for each, inner in value.items()}
     if isinstance(value, list):
         inner = [_ordered(each) for each in value]
-        keys = [each.get("key", each.get("alias")) for each in inner if isinstance(each, dict)]
+        keys = [_key(each) for each in inner if isinstance(each, dict)]
         if name in _UNORDERED and len(keys) == len(inner) and len(set(map(str, keys))) == len(keys):
-            return sorted(inner, key=lambda each: str(each.get("key", each.get("alias"))))
+            return sorted(inner, key=lambda each: str(_key(each)))
         return inner
     return value
+
+
+def _key(each: dict[str, Any]) -> Any:
+    return each.get("key", each.get("alias", each.get("version")))

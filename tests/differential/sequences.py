@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from tests.differential.registry_shapes import REGISTRY
 from tests.differential.shapes import (
     BESIDE,
     LOG_BATCH,
@@ -67,9 +69,9 @@ orders = st.lists(order, max_size=3).map(json.dumps)
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> Request:
-    """One call."""
-    shape = draw(st.sampled_from((*_WEIGHED, *BESIDE)))
+def calls(draw: st.DrawFn, shapes: Sequence[Shape | None] = ()) -> Request:
+    """One call; of those, if any are given."""
+    shape = draw(st.sampled_from(shapes or (*_WEIGHED, *BESIDE)))
     if shape is None:
         return draw(st.sampled_from(PLAIN))
     values = []
@@ -89,6 +91,7 @@ def calls(draw: st.DrawFn) -> Request:
 
 # Those that matter most come most often.
 _WEIGHED: tuple[Shape | None, ...] = (
-    *WRITES, *READS, LOG_METRIC, LOG_METRIC, LOG_BATCH, LOG_BATCH, SEARCH_RUNS, SEARCH_RUNS, SEARCH_EXPERIMENTS, None,
+    *WRITES, *READS, *REGISTRY, LOG_METRIC, LOG_METRIC, LOG_BATCH, LOG_BATCH, SEARCH_RUNS, SEARCH_RUNS,
+    SEARCH_EXPERIMENTS, None,
 )  # fmt: skip
 sequences = st.lists(calls(), min_size=1, max_size=25)

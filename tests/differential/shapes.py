@@ -229,7 +229,7 @@ BY_NAME = Shape(
     {"experiment_name": ("Default", *(quote(f"e @S0@ {each}", safe="@") for each in "abn"), "e%20@S0@%20%C3%BC", "no")},
 )  # fmt: skip
 GET_ALIAS = Shape(
-    "get-model-version-by-alias", "GET", "registered-models/alias",
+    "get-alias", "GET", "registered-models/alias",
     {"name": ("model%20@S0@", "no"), "alias": ("champion", "b", "latest", "no")},
 )  # fmt: skip
 GET_VERSION = Shape(

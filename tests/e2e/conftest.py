@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.differential.pair import Side, homeport, postgres
 from tests.e2e.harness import Homeport, Leaks, leaks
 from tests.e2e.served import Serving
 
@@ -57,6 +58,13 @@ def serving(platform: Homeport, wine_csv: Path) -> Serving:
     served.serves("wine-quality", "1")
     served.serves("penguins", "1")
     return served
+
+
+@pytest.fixture(scope="session")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    """A tracking server with the fast lane on, alone on a PostgreSQL."""
+    with postgres() as server, homeport(server, tmp_path_factory.mktemp("tracking"), "tracking") as side:
+        yield side
 
 
 @pytest.fixture(scope="session")

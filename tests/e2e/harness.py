@@ -106,6 +106,16 @@ class Homeport:
         """One row of the status."""
         return next(row for row in self.status()["services"] if row["name"] == name)
 
+    def comes_back(self, service: str, restarts: int) -> None:
+        """Wait until a service was restarted once more, and the platform is ready again."""
+
+        def back() -> bool:
+            found = self.status()
+            row = next(row for row in found["services"] if row["name"] == service)
+            return bool(found["ready"]) and row["restarts"] > restarts
+
+        eventually(back, 120, f"{service} restarted and the platform ready")
+
     def env(self, *args: str) -> dict[str, str]:
         """The neutral environment with what `homeport env` adds."""
         added = json.loads(self.ok("env", "--json", *args))

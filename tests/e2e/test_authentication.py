@@ -23,15 +23,21 @@ PREDICT = ("run", "--", "python", str(ROOT / "examples" / "predict.py"), "pengui
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homeport]:
-    """One platform for all tests that only use it, with a served model. One worker: nothing is remembered elsewhere."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Homeport, str]]:
+    """One platform for all tests that only use it, and its box. One worker: nothing is remembered elsewhere."""
     with Homeport(
         tmp_path_factory.mktemp("guarded") / "home", {"HOMEPORT_AUTH": "basic", "HOMEPORT_WORKERS": "1"}
     ) as home:
-        home.up()
-        home.ok("train", "penguins")
-        home.ok(*PREDICT)
-        yield home
+        yield home, home.up()
+
+
+@pytest.fixture(scope="module")
+def guarded(started: tuple[Homeport, str]) -> Homeport:
+    """That platform with a served model."""
+    home, _ = started
+    home.ok("train", "penguins")
+    home.ok(*PREDICT)
+    return home
 
 
 def secret(home: Homeport, name: str) -> str:
@@ -44,9 +50,10 @@ def ask(url: str, user: str = "", password: str = "", method: str = "GET", **mor
         return session.request(method, url, auth=(user, password) if user else None, timeout=60, **more)  # type: ignore[arg-type] # requests' own names
 
 
-def test_the_box_says_who_logs_in_and_where_the_password_is_and_never_the_password(new_home: NewHome) -> None:
-    home = new_home(HOMEPORT_AUTH="basic", HOMEPORT_SERVE="none")
-    box = home.up()
+def test_the_box_says_who_logs_in_and_where_the_password_is_and_never_the_password(
+    started: tuple[Homeport, str],
+) -> None:
+    home, box = started
     assert re.search(r"Log in\s+admin, password in .*/secrets/admin-password", box)
     assert 'eval "$(' in box
     assert secret(home, "admin-password") not in box

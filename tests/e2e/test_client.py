@@ -93,6 +93,7 @@ def test_readiness_is_honest_and_health_is_upstreams(platform: Homeport) -> None
             "ready": True,
             "problems": [],
             "fast_lane": {"on": True, "why": ""},
+            "artifacts": {"streamed": True, "why": ""},
         }
     with urlopen(f"{platform.tracking_uri}/health", timeout=10) as answer:
         assert answer.read() == b"OK"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import requests
 
-from tests.differential.pair import Side, homeport, postgres
+from tests.differential.pair import Side
 from tests.programs.database.programs import environment
-from tests.programs.database.server import Server, run
+from tests.programs.database.server import run
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -28,26 +28,27 @@ MADE = """
     insert into latest_metrics (key, value, timestamp, run_uuid, step, is_nan)
     select 'accuracy', r / 10000.0, 1, lpad(to_hex(r), 32, '0'), 0, false from generate_series(1, {runs}) r;
     insert into metrics (key, value, timestamp, run_uuid, step, is_nan)
-    select key, value, timestamp, run_uuid, step, is_nan from latest_metrics;
+    select 'accuracy', r / 10000.0, 1, lpad(to_hex(r), 32, '0'), 0, false from generate_series(1, {runs}) r;
     insert into params (key, value, run_uuid)
     select 'depth', (r % 9)::text, lpad(to_hex(r), 32, '0') from generate_series(1, {runs}) r;
     insert into tags (key, value, run_uuid) select 'mlflow.runName', name, run_uuid from runs
+    where experiment_id = {experiment}
 """
 # Chromium logs what a page says to its console without its severity: what is thrown, refused or not answered.
 _ERROR = re.compile(r"CONSOLE.*(?:Uncaught|Unhandled|Failed to load resource|Refused to|Error:|status of [45]).*")
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, str]]:
-    """A tracking server, and an experiment with 5,000 runs in it."""
-    with ExitStack() as stack:
-        server: Server = stack.enter_context(postgres())
-        side = stack.enter_context(homeport(server, tmp_path_factory.mktemp("browser"), "browser"))
-        create = f"{side.url}/api/2.0/mlflow/experiments/create"
-        experiment = requests.post(create, json={"name": "many runs"}, timeout=30).json()["experiment_id"]
-        with closing(server.connect(database="browser")) as connection:
-            run(connection, MADE.format(experiment=experiment, runs=RUNS))
-        yield side, experiment
+def many(tracking: Side) -> tuple[Side, str]:
+    """The tracking server, and an experiment with 5,000 runs in it."""
+    import psycopg2
+
+    create = f"{tracking.url}/api/2.0/mlflow/experiments/create"
+    experiment = requests.post(create, json={"name": "many runs"}, timeout=30).json()["experiment_id"]
+    with closing(psycopg2.connect(tracking.uri.replace("+psycopg2", ""))) as connection:
+        run(connection, MADE.format(experiment=experiment, runs=RUNS))
+        connection.commit()
+    return tracking, experiment
 
 
 @pytest.fixture

@@ -6,36 +6,26 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.differential.pair import Side, homeport, postgres
+from tests.differential.pair import Side
 from tests.programs.database.programs import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-@pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    """A tracking server with the fast lane on."""
-    with ExitStack() as stack:
-        server = stack.enter_context(postgres())
-        yield stack.enter_context(homeport(server, tmp_path_factory.mktemp("clients"), "clients"))
-
-
-def fast(side: Side) -> dict[str, int]:
-    """Route -> how many requests the fast lane answered."""
+def fast(side: Side, outcome: str = "fast") -> dict[str, int]:
+    """Route -> how many requests the fast lane answered, or what else became of them."""
     text = requests.get(f"{side.url}/metrics", timeout=30).text
     found = re.findall(r"^homeport_tracking_requests_total\{(.*)\} (\S+)$", text, flags=re.M)
     return {
         re.search(r'route="([^"]*)"', labels)[1]: int(float(value))  # type: ignore[index] # the front's own page
         for labels, value in found
-        if 'outcome="fast"' in labels
+        if f'outcome="{outcome}"' in labels
     }
 
 
@@ -135,7 +125,16 @@ client = MlflowClient()
 one, two = client.get_run(first.info.run_id), client.get_run(second.info.run_id)
 with mlflow.start_run() as third:
     logged = mlflow.sklearn.log_model(LogisticRegression().fit(X, y), name="tiny", registered_model_name="tiny",
-                                      serialization_format="skops")
+                                      serialization_format="skops", params={"ü": 1}, tags={"stage": "dev"})
+    mlflow.log_metric("accuracy", 0.75, model_id=logged.model_id)
+everywhere = [third.info.experiment_id]
+newest = mlflow.search_logged_models(everywhere, output_format="list")
+good = mlflow.search_logged_models(everywhere, "metrics.accuracy > 0.5 AND params.ü = '1'", output_format="list",
+                                   order_by=[{"field_name": "metrics.accuracy", "ascending": False}])
+model = mlflow.get_logged_model(logged.model_id)
+many = client.create_logged_model(everywhere[0], name="many", params={f"p{i}": str(i) for i in range(150)})
+client.delete_logged_model_tag(logged.model_id, "stage")
+client.delete_logged_model(many.model_id)
 client.set_registered_model_alias("tiny", "champion", "1")
 loaded = mlflow.pyfunc.load_model("models:/tiny@champion")
 print(json.dumps({
@@ -143,6 +142,9 @@ print(json.dumps({
     "rounds": len(client.get_metric_history(second.info.run_id, "train-rmse")), "depth": two.data.params["max_depth"],
     "predicted": len(loaded.predict(X)), "alias": client.get_model_version_by_alias("tiny", "champion").version,
     "output": client.get_run(third.info.run_id).outputs.model_outputs[0].model_id == logged.model_id,
+    "newest": [each.name for each in newest][:1], "good": [each.model_id == logged.model_id for each in good],
+    "model": [str(model.status), model.params["ü"], model.tags["stage"], [m.value for m in model.metrics]],
+    "many": len(many.params), "left": len(mlflow.search_logged_models(everywhere, output_format="list")) - len(newest),
 }))
 """
 
@@ -152,12 +154,20 @@ def test_autolog_of_scikit_learn_and_xgboost_and_a_logged_model_work(tracking: S
     found = python(tracking, AUTOLOG, tmp_path)
     assert found == {
         "C": "0.5", "score": True, "models": 1, "rounds": 5, "depth": "2", "predicted": 60, "alias": "1",
-        "output": True,
+        "output": True, "newest": ["tiny"], "good": [True], "model": ["READY", "1", "dev", [0.75]], "many": 150,
+        "left": 0,
     }  # fmt: skip
     went = {route: count - before.get(route, 0) for route, count in fast(tracking).items()}
     assert went.get("log-batch", 0) >= 2
     assert went.get("create-run", 0) >= 3
     assert went.get("get-alias", 0) >= 1
+    least = {
+        "create-logged-model": 4, "finalize-logged-model": 3, "set-logged-model-tags": 1, "log-logged-model-params": 1,
+        "get-logged-model": 3, "search-logged-models": 3,
+    }  # fmt: skip
+    assert {route: went.get(route, 0) for route, count in least.items() if went.get(route, 0) < count} == {}
+    passed = fast(tracking, "passed")
+    assert {route: passed[route] for route in least if passed.get(route)} == {}
 
 
 def test_plain_rest_with_64_bit_numbers_as_texts_goes_fast(tracking: Side) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -41,6 +42,20 @@ def shell(command: str, environ: dict[str, str], cwd: Path = ROOT) -> subprocess
     )  # fmt: skip
 
 
+def ran(page: str, environ: dict[str, str], cwd: Path = ROOT) -> list[tuple[str, str, str]]:
+    """Every command of a page in turn, all of which must succeed: with what the page shows, and what was printed."""
+    rows = []
+    for block in console_blocks(ROOT / page):
+        for command, shown in block:
+            if command.startswith(_DONE_ELSEWHERE):
+                continue
+            done = shell(command, environ, cwd)
+            assert done.returncode == 0, f"$ {command}\n{done.stdout}"
+            assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
+            rows.append((command, shown, done.stdout))
+    return rows
+
+
 def test_the_readmes_transcript_of_up_is_what_is_printed(newcomer: dict[str, str]) -> None:
     command, written = console_blocks(ROOT / "README.md")[0][0]
     printed = shell(command, newcomer)
@@ -51,13 +66,7 @@ def test_the_readmes_transcript_of_up_is_what_is_printed(newcomer: dict[str, str
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_on_the_page_runs(page: str, newcomer: dict[str, str]) -> None:
-    for block in console_blocks(ROOT / page):
-        for command, _ in block:
-            if command.startswith(_DONE_ELSEWHERE):
-                continue
-            done = shell(command, newcomer)
-            assert done.returncode == 0, f"$ {command}\n{done.stdout}"
-            assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
+    ran(page, newcomer)
 
 
 @pytest.mark.slow
@@ -67,11 +76,23 @@ def test_every_command_on_the_page_about_the_loop_runs_where_the_wine_is(
     work = tmp_path / "work"
     work.mkdir()
     shutil.copy(wine_csv, work / "winequality-white.csv")
-    said = ""
-    for block in console_blocks(ROOT / "docs/how-to/close-the-loop.md"):
-        for command, _ in block:
-            done = shell(command, newcomer, work)
-            assert done.returncode == 0, f"$ {command}\n{done.stdout}"
-            assert "Traceback" not in done.stdout, f"$ {command}\n{done.stdout}"
-            said = done.stdout
-    assert "read 10 labelled rows" in said
+    assert "read 10 labelled rows" in ran("docs/how-to/close-the-loop.md", newcomer, work)[-1][2]
+
+
+@pytest.mark.slow
+def test_the_page_about_the_fast_lane_shows_what_the_server_says_and_turns_it_off(newcomer: dict[str, str]) -> None:
+    rows = ran("docs/how-to/fast-lane.md", newcomer)
+    shown = [(shown, printed) for command, shown, printed in rows if "/ready" in command]
+    assert shown
+    assert all(json.loads(printed) == json.loads(written) for written, printed in shown)
+    off = json.loads(shell("homeport run -- sh -c 'curl -s $MLFLOW_TRACKING_URI/ready'", newcomer).stdout)
+    assert off["fast_lane"] == {"on": False, "why": "HOMEPORT_FASTLANE is off"}
+
+
+@pytest.mark.slow
+def test_the_verified_mlflow_is_verified_as_the_page_says(clone_free_environ: dict[str, str]) -> None:
+    """What `make verify-mlflow` does beside running suites that CI runs anyway."""
+    program = shell("make --dry-run verify-mlflow", clone_free_environ).stdout.splitlines()[-1]
+    done = shell(f"{program} --quick", clone_free_environ)
+    assert done.returncode == 0, done.stdout
+    assert "The schema is the verified one." in done.stdout

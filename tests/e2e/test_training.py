@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from tests.e2e.harness import Homeport
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ENDLESS = "100000"  # boosting rounds; more than any test waits for
@@ -62,22 +65,11 @@ in_part = {"island": "Biscoe", "sex": None, "bill_length_mm": 50.0, "bill_depth_
 print(json.dumps([str(champion.predict(pandas.DataFrame([row]))[0]) for row in (whole, in_part)]))
 """
 
-ALIAS = """
-import sys, mlflow
-print(mlflow.MlflowClient().get_model_version_by_alias(sys.argv[1], "champion").version)
-"""
-
 LOSE_CHAMPION = """
 import sys, mlflow
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 source = mlflow.MlflowClient().get_model_version_by_alias(sys.argv[1], "champion").source
 get_artifact_repository(mlflow.get_logged_model(source.removeprefix("models:/")).artifact_location).delete_artifacts("model.ubj")
-"""
-
-STATUSES = """
-import json, sys, mlflow
-experiment = mlflow.get_experiment_by_name(sys.argv[1])
-print(json.dumps([run.info.status for run in mlflow.MlflowClient().search_runs([experiment.experiment_id])]))
 """
 
 NOTEBOOK = """
@@ -102,6 +94,22 @@ def _train(platform: Homeport, *arguments: str) -> dict[str, Any]:
     outcome = json.loads(platform.ok("train", *arguments, "--json"))
     assert isinstance(outcome, dict)
     return outcome
+
+
+def _mlflow(platform: Homeport) -> MlflowClient:
+    """MLflow's client in this process, for what a test only looks up."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=(uri := platform.tracking_uri), registry_uri=uri)
+
+
+def _champion(platform: Homeport, model: str) -> str:
+    return str(_mlflow(platform).get_model_version_by_alias(model, "champion").version)
+
+
+def _statuses(platform: Homeport, experiment: str) -> list[str]:
+    client = _mlflow(platform)
+    return [run.info.status for run in client.search_runs([client.get_experiment_by_name(experiment).experiment_id])]
 
 
 def _new(name: str) -> str:
@@ -144,7 +152,7 @@ def test_the_alias_stays_with_a_better_model_and_moves_to_a_better_one(platform:
     def train(rounds: int) -> dict[str, Any]:
         arguments = ("--data", str(wine_csv), "--model", model, "--n-estimators", str(rounds))
         outcome = _train(platform, "wine-quality", *arguments)
-        assert _client(platform, ALIAS, model) == outcome["champion"]["version"]
+        assert _champion(platform, model) == outcome["champion"]["version"]
         return outcome
 
     first, worse, same, better = train(60), train(1), train(60), train(200)
@@ -170,11 +178,11 @@ def test_a_champion_whose_file_is_gone_is_reported_and_stays_until_it_is_forced_
     said = platform.ok("train", *arguments)
     assert "version 1 stays: it could not be compared; --force-promote replaces it" in said
     assert "version 1: could not be scored: " in said
-    assert _client(platform, ALIAS, model) == "1"
+    assert _champion(platform, model) == "1"
 
     forced = _train(platform, *arguments, "--force-promote")
     assert (forced["champion"]["version"], forced["champion"]["reason"]) == ("3", "forced")
-    assert _client(platform, ALIAS, model) == "3"
+    assert _champion(platform, model) == "3"
 
 
 @pytest.mark.slow
@@ -230,11 +238,8 @@ def test_a_stopped_training_ends_its_run_as_killed_and_registers_nothing(
             training.kill()
     assert fitting
     assert training.returncode == code, said
-    assert json.loads(_client(platform, STATUSES, name)) == ["KILLED"]
-    assert (
-        _client(platform, f"import mlflow; print(mlflow.search_registered_models(filter_string=\"name='{name}'\"))")
-        == "[]"
-    )
+    assert _statuses(platform, name) == ["KILLED"]
+    assert _mlflow(platform).search_registered_models(f"name='{name}'") == []
 
 
 @pytest.mark.slow
@@ -243,12 +248,12 @@ def test_a_training_that_fails_ends_its_run_as_failed_with_one_error(platform: H
     error = platform.refused("train", "penguins", "--experiment", name, "--model", "a/b", exit_code=1)
     assert error["code"] == "TRACKING_FAILED"
     assert "a/b" in error["text"]
-    assert json.loads(_client(platform, STATUSES, name)) == ["FAILED"]
+    assert _statuses(platform, name) == ["FAILED"]
 
 
 def test_the_quickstart_runs_as_it_is_printed(platform: Homeport) -> None:
     platform.ok("run", "--", "python", str(EXAMPLES / "quickstart.py"))
-    assert "FINISHED" in json.loads(_client(platform, STATUSES, "quickstart"))
+    assert "FINISHED" in _statuses(platform, "quickstart")
 
 
 @pytest.mark.parametrize("name", ["wine_quality", "penguins"])

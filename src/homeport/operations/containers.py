@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from homeport.compose import names, ports
 from homeport.compose.platform import ComposePlatform
-from homeport.errors import HomeportError
-from homeport.operations.doctor import Check
+from homeport.operations.doctor import Check, rows
 
 _SOON = 14  # days; the gateway makes a new certificate long before
 
@@ -18,18 +17,12 @@ def examine(platform: ComposePlatform) -> list[Check]:
     checks: tuple[Callable[[ComposePlatform], Iterator[Check]], ...] = (
         _docker, _directory, _secrets, _ports, _names, _login, _running, _certificate,
     )  # fmt: skip
-    rows: list[Check] = []
+    found: list[Check] = []
     for check in checks:
-        try:
-            rows.extend(check(platform))
-        except HomeportError as error:
-            rows.append(Check(check.__name__.removeprefix("_"), "fail", error.what, error.fix))
-            if check is _docker:
-                break  # nothing below can be asked
-        except OSError as error:
-            name = check.__name__.removeprefix("_")
-            rows.append(Check(name, "fail", f"cannot be checked: {error.strerror or error}", "check the permissions"))
-    return rows
+        found += rows(check, platform)
+        if check is _docker and found[-1].status == "fail":
+            break  # nothing below can be asked
+    return found
 
 
 def _docker(platform: ComposePlatform) -> Iterator[Check]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from homeport.errors import HomeportError
 from homeport.space import LEAST_FREE_MIB, free_mib
@@ -16,6 +16,7 @@ from homeport.space import LEAST_FREE_MIB, free_mib
 if TYPE_CHECKING:
     from homeport.platform import Platform
 
+P = TypeVar("P")
 _VERIFIED_MLFLOW = "3.17.2"
 _LEAST_MEMORY_MIB = 1024
 _GOOD_MEMORY_MIB = 2048
@@ -41,16 +42,18 @@ def examine(platform: Platform) -> list[Check]:
         _user, _python, _mlflow, _programs, _memory, _home, _disk, _ports, _running, _parts, _login, _models,
         _fast_lane, _shared,
     )  # fmt: skip
-    rows: list[Check] = []
-    for check in checks:
-        try:
-            rows.extend(check(platform))
-        except HomeportError as error:
-            rows.append(Check(check.__name__.removeprefix("_"), "fail", error.what, error.fix))
-        except OSError as error:
-            name = check.__name__.removeprefix("_")
-            rows.append(Check(name, "fail", f"cannot be checked: {error.strerror or error}", "check the permissions"))
-    return rows
+    return [row for check in checks for row in rows(check, platform)]
+
+
+def rows(check: Callable[[P], Iterator[Check]], platform: P) -> Iterator[Check]:
+    """The rows of one check; the last one says what it failed with, if it did."""
+    name = check.__name__.removeprefix("_")
+    try:
+        yield from check(platform)
+    except HomeportError as error:
+        yield Check(name, "fail", error.what, error.fix)
+    except OSError as error:
+        yield Check(name, "fail", f"cannot be checked: {error.strerror or error}", "check the permissions")
 
 
 def _user(platform: Platform) -> Iterator[Check]:

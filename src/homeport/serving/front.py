@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from homeport.near import is_near
 from homeport.serving import keys, metrics
 from homeport.serving.exchange import Exchange, opened, request_ids
 from homeport.serving.keys import Keys
@@ -87,7 +88,7 @@ class Front:
         if not stranger:
             await self._api(scope, receive, send)
         elif scope["raw_path"] in keys.OPEN:
-            scope[keys.TOLD] = keys.is_near(scope)
+            scope[keys.TOLD] = is_near(scope)
             await self._api(scope, receive, send)
         else:
             metrics.STRANGERS.inc()

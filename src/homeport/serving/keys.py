@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from hmac import compare_digest
-from typing import Any
 
 from homeport.errors import ExitCode, HomeportError
 from homeport.serving.refusal import Refusal
@@ -28,7 +26,6 @@ TOLD = "homeport.told"
 
 _SHORTEST = 12
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
-_FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 # Basic alone: browsers ask their user for it, and some do not understand two challenges in one header.
 _CHALLENGE = {
     "WWW-Authenticate": 'Basic realm="Homeport serving", charset="UTF-8"',
@@ -85,16 +82,6 @@ def parse(text: str) -> tuple[str, ...]:
 def stranger() -> Refusal:
     """401: no key, or a wrong one."""
     return Refusal(401, "UNAUTHENTICATED", "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", _CHALLENGE)
-
-
-def is_near(scope: MutableMapping[str, Any]) -> bool:
-    """Whether who asks is on this machine and asks for nobody else: a probe or its owner."""
-    if any(name in _FORWARDED for name, _ in scope["headers"]):
-        return False
-    try:
-        return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _credential(header: bytes) -> bytes:

@@ -91,11 +91,12 @@ class Daemon:
             lock.release()
 
     def _prepare(self) -> None:
-        """What must be in order before anything starts: nothing left of a dead supervisor, every port free."""
+        """What must be in order before anything starts: no rest of a dead supervisor, secrets legible, ports free."""
         self.home.failure.unlink(missing_ok=True)
         recovered = recover(self.home, clock=self._clock)
         if recovered:
             self._emit(recovered)
+        self.target.check_secrets()
         self.target.check_ports()
         self._urls = dict(self._ask_urls())
 

@@ -6,6 +6,7 @@ run/ports.json and chosen again while they are free.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path as FilePath
 
 from homeport.errors import ExitCode, HomeportError
@@ -64,6 +65,17 @@ class LocalTarget:
                 fresh[key] = ports.choose(self._numbers() | set(fresh.values()))
         if fresh != self._kept():
             self._keep(fresh)
+
+    def check_secrets(self) -> None:
+        """Make sure that every secret made before can still be read, before anything starts.
+
+        Raises:
+            HomeportError: SECRET_UNREADABLE.
+        """
+        for value in self.graph.secrets().values():
+            path = self.home.secrets / value.name
+            if value.given is None and os.path.lexists(path):
+                secret.read(path)
 
     def ref(self, holder: str, value: Ref) -> str:
         """Another service's address, host or port."""

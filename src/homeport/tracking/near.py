@@ -5,26 +5,18 @@ Refuses to know what is asked.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from homeport.near import is_near
+
+__all__ = ["PEER", "as_if_direct", "is_near", "told"]
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
 
 PEER = b"x-homeport-peer"  # only on the private sockets: the front drops what clients send under that name
-_FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 _UNKNOWN = "-"
-
-
-def is_near(scope: Scope) -> bool:
-    """Whether who asks is on this machine and asks for nobody else; a probe or its owner, then."""
-    if any(name in _FORWARDED for name, _ in scope["headers"]):
-        return False
-    try:
-        return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def told(scope: Scope) -> bytes:

@@ -8,7 +8,8 @@ Refuses to know who asks and what is done with the rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -27,7 +28,7 @@ def answer(body: bytes, headers: Headers) -> tuple[int, bytes]:
     """The plan of one search.
 
     Args:
-        body: `of` (runs or experiments), `filter` and `order_by`.
+        body: `of` (a key of `_MADE`), `filter` and `order_by`.
         headers: not looked at.
 
     Returns:
@@ -35,7 +36,7 @@ def answer(body: bytes, headers: Headers) -> tuple[int, bytes]:
         search, or it is beyond what is surely the same.
     """
     question = orjson.loads(body)
-    make = {"runs": _runs, "experiments": _experiments}[question["of"]]
+    make = _MADE[question["of"]]
     try:
         return 200, orjson.dumps(_plan(make, question["filter"], question["order_by"]))
     except Exception:  # upstream's parsers let all kinds through; the same request ends there again
@@ -57,7 +58,7 @@ def _plan(make: Callable[[str, list[str]], Any], filter_string: str, order_by: l
 def _place(name: str, value: object, compiled: Any) -> dict[str, Any]:  # noqa: ANN401 - SQLAlchemy's compiled statement
     from sqlalchemy import Float
 
-    if name in {"experiments", "stages", "offset", "limit"}:
+    if name in {"experiments", "stages", "offset", "limit", "since"}:
         return {"name": name}
     bind = compiled.binds.get(name)
     if isinstance(value, str):
@@ -91,7 +92,7 @@ def _runs(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a s
     from mlflow.store.tracking import sqlalchemy_store as store
     from mlflow.store.tracking.dbmodels.models import SqlRun
     from mlflow.utils.search_utils import SearchUtils
-    from sqlalchemy import select
+    from sqlalchemy import BigInteger, bindparam, or_, select
     from sqlalchemy.orm import Session
 
     session = Session()
@@ -108,8 +109,25 @@ def _runs(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a s
     statement = statement.with_only_columns(SqlRun.run_uuid, SqlRun.start_time, *cases, maintain_column_froms=True)
     if datasets:
         statement = statement.distinct()
+    if _is_latest_first(order_by):
+        # The front knows from when on the runs that matter started; null comes first or last, as ordered.
+        since = bindparam("since", type_=BigInteger, value=None)
+        statement = statement.filter(or_(SqlRun.start_time >= since, SqlRun.start_time.is_(None)))
     statement = statement.filter(_among(SqlRun.experiment_id, "experiments"), _among(SqlRun.lifecycle_stage, "stages"))
     return _paged(statement.filter(*attributes).order_by(*ordering))
+
+
+def _is_latest_first(order_by: list[str]) -> bool:
+    """Whether the runs that started last come first, whatever decides among equals; that upstream takes it is known."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+    from mlflow.utils.search_utils import SearchUtils
+
+    if not order_by:
+        return True
+    kind, key, ascending = SearchUtils.parse_order_by_for_search_runs(order_by[0])
+    key = SearchUtils.translate_key_alias(key)
+    is_number = SearchUtils.is_numeric_attribute(kind, key, "=")
+    return is_number and SqlRun.get_attribute_name(key) == "start_time" and not ascending
 
 
 def _experiments(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a statement of SQLAlchemy's
@@ -130,6 +148,102 @@ def _experiments(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN40
     return _paged(statement.filter(*attributes, _among(SqlExperiment.lifecycle_stage, "stages")).order_by(*ordering))
 
 
+def _registered_models(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a statement of SQLAlchemy's
+    """As `SqlAlchemyStore.search_registered_models` builds it, but for names only."""
+    from mlflow.store.db.db_types import POSTGRES
+    from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModel
+    from mlflow.utils.search_utils import SearchModelUtils
+
+    store = _registry()
+    parsed = SearchModelUtils.parse_search_filter(filter_string)
+    statement = store._get_search_registered_model_filter_query(None, parsed, POSTGRES)
+    statement = statement.with_only_columns(SqlRegisteredModel.name, maintain_column_froms=True)
+    return _paged(statement.order_by(*store._parse_search_registered_models_order_by(order_by)))
+
+
+def _model_versions(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a statement of SQLAlchemy's
+    """As `SqlAlchemyStore.search_model_versions` builds it, but for names and numbers only."""
+    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+    from mlflow.store.db.db_types import POSTGRES
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from mlflow.utils.search_utils import SearchModelVersionUtils
+
+    store = _registry()
+    parsed = SearchModelVersionUtils.parse_search_filter(filter_string)
+    statement = store._get_search_model_versions_filter_clauses(parsed, POSTGRES)
+    columns = SqlModelVersion.name, SqlModelVersion.version
+    statement = statement.with_only_columns(*columns, maintain_column_froms=True)
+    statement = statement.filter(SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL)
+    # Without an order, upstream's own, which stands in its function and not beside it.
+    given = order_by or ["last_updated_timestamp DESC", "name ASC", "version_number DESC"]
+    return _paged(statement.order_by(*store._parse_search_model_versions_order_by(given)))
+
+
+def _logged_models(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a statement of SQLAlchemy's
+    """As `SqlAlchemyStore.search_logged_models` builds it, but for ids only.
+
+    Args:
+        filter_string: as given.
+        order_by: each JSON, as the handler tells the store: orderings, which have a `field_name`, and datasets.
+    """
+    from mlflow.store.db.db_types import POSTGRES
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy.orm import Session
+
+    store = SqlAlchemyStore.__new__(SqlAlchemyStore)  # not opened: of its state it needs the dialect's name only
+    store.engine = SimpleNamespace(dialect=SimpleNamespace(name=POSTGRES))
+    given = [orjson.loads(text) for text in order_by]
+    orderings = [each for each in given if "field_name" in each]
+    datasets = [each for each in given if "field_name" not in each]
+    session = Session()
+    models: Any = _InExperiments(session.query(SqlLoggedModel))
+    models = store._apply_filter_string_datasets_search_logged_models(models, session, [], filter_string, datasets)
+    models = store._apply_order_by_search_logged_models(models, session, orderings)
+    return _paged(models.with_entities(SqlLoggedModel.model_id)).statement
+
+
+class _InExperiments:
+    """A query that upstream's code filters by experiments last of all: they get a placeholder."""
+
+    def __init__(self, query: Any) -> None:  # noqa: ANN401 - SQLAlchemy's
+        self._query = query
+
+    def join(self, other: Any) -> _InExperiments:  # noqa: ANN401 - as above
+        return _InExperiments(self._query.join(other))
+
+    def filter(self, stage: Any, among: Any, *others: Any) -> Any:  # noqa: ANN401 - as above
+        if among.left.key != "experiment_id":
+            raise _UnplannableError
+        return self._query.filter(stage, _among(among.left, "experiments"), *others)
+
+
+def _traces(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a statement of SQLAlchemy's
+    """As `SqlAlchemyStore.search_traces` builds it, but for ids only."""
+    from mlflow.store.db.db_types import POSTGRES
+    from mlflow.store.tracking import sqlalchemy_store as store
+    from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
+    from sqlalchemy.orm import Session
+
+    session = Session()
+    experiments = _among(SqlTraceInfo.experiment_id, "experiments")
+    cases, ordering, sorting_joins = store._get_orderby_clauses_for_search_traces(order_by, session)
+    scoped = session.query(SqlTraceInfo).filter(experiments)
+    clauses = store._get_filter_clauses_for_search_traces(filter_string, session, POSTGRES, scoped)
+    traces: Any = session.query(SqlTraceInfo).with_entities(SqlTraceInfo.request_id, *cases)
+    traces = store.SqlAlchemyStore._apply_trace_filter_clauses(None, traces, *clauses)
+    for clause in sorting_joins:
+        traces = traces.outerjoin(clause)
+    return _paged(traces.filter(experiments).order_by(*ordering)).statement
+
+
+def _registry() -> Any:  # noqa: ANN401 - upstream is untyped
+    """Upstream's store of models, not opened: what makes its statements needs none of its state."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    return SqlAlchemyStore.__new__(SqlAlchemyStore)
+
+
 def _among(column: Any, name: str) -> Any:  # noqa: ANN401 - SQLAlchemy's
     from sqlalchemy import ARRAY, any_, bindparam
 
@@ -142,3 +256,13 @@ def _paged(statement: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's
     return statement.offset(bindparam("offset", type_=BigInteger, value=None)).limit(
         bindparam("limit", type_=BigInteger, value=None)
     )
+
+
+_MADE: Mapping[str, Callable[[str, list[str]], Any]] = {
+    "runs": _runs,
+    "experiments": _experiments,
+    "registered-models": _registered_models,
+    "model-versions": _model_versions,
+    "logged-models": _logged_models,
+    "traces": _traces,
+}

@@ -205,6 +205,7 @@ def test_the_command_bounds_its_buffers_and_writes_through() -> None:
     assert line[1:4] == ["serve", "s3", "--addr=[::1]:8333"]
     assert "--vfs-cache-mode=off" in line
     assert "--multipart-streaming-buffer-total=256Mi" in line
+    assert {"--no-checksum", "--buffer-size=0"} <= set(line)  # a download is read once, and hashed never
     assert line[-1] == "/data"
 
 

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 
 import pytest
 
 from homeport.operations.doctor import Check
 from homeport.operations.fastlane import examine
+from tests.unit.operations.conftest import Serve
 
 Says = Callable[[int, object], str]
 
 
 @pytest.fixture
-def says() -> Iterator[Says]:
+def says(serve: Serve) -> Says:
     """Starts a server that says this at /ready; gives its address."""
-    running: list[ThreadingHTTPServer] = []
-
-    def start(status: int, answer: object) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status if self.path == "/ready" else 404)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_args: object) -> None:
-                """Say nothing."""
-
-        running.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=running[-1].serve_forever, args=(0.01,)).start()
-        return f"http://127.0.0.1:{running[-1].server_port}"
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
+    return lambda status, answer: serve(lambda asked: (status if asked.path == "/ready" else 404, answer))
 
 
 @pytest.mark.parametrize(

@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from homeport import marker
 from homeport.operations.doctor import Check
 from homeport.operations.shared_artifacts import examine
+from tests.unit.operations.conftest import Serve
 
 Says = Callable[..., str]
 _ID = "0" * 32
 
 
 @pytest.fixture
-def says() -> Iterator[Says]:
+def says(serve: Serve) -> Says:
     """Starts a server that tells where its experiments are, and perhaps its mark; gives its address."""
-    running: list[ThreadingHTTPServer] = []
 
     def start(*locations: str, told: dict[str, str] | None = None, password: str = "", ready: int = 200) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._send(ready, {"ready": ready == 200, **({"shared_artifacts": told} if told else {})})
+        def answer(asked: BaseHTTPRequestHandler) -> tuple[int, object]:
+            if asked.command == "GET":
+                return ready, {"ready": ready == 200, **({"shared_artifacts": told} if told else {})}
+            if password and password not in (asked.headers["authorization"] or ""):
+                return 401, {}
+            return 200, {"experiments": [{"artifact_location": each} for each in locations]}
 
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                if password and password not in (self.headers["authorization"] or ""):
-                    self._send(401, {})
-                    return
-                self._send(200, {"experiments": [{"artifact_location": each} for each in locations]})
+        return serve(answer)
 
-            def _send(self, status: int, body: dict[str, Any]) -> None:
-                content = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_args: object) -> None:
-                """Say nothing."""
-
-        running.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=running[-1].serve_forever, args=(0.01,)).start()
-        return f"http://127.0.0.1:{running[-1].server_port}"
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 def _one(uri: str, **environ: str) -> Check:

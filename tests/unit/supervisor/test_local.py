@@ -206,6 +206,18 @@ def test_a_secret_whose_link_leads_nowhere_is_never_made_again(plain: LocalTarge
         plain.secret(Secret("p"))
 
 
+def test_secrets_made_before_are_looked_at_before_anything_starts_and_none_is_made(home: Home) -> None:
+    env: dict[str, Value] = {"A": Secret("kept"), "B": Template("{x}", x=SecretFile(Secret("new")))}
+    target = LocalTarget(Graph("g", [Service(name="a", title="a", command=("a",), env=env)]), home)
+    target.check_secrets()
+    assert list(home.secrets.iterdir()) == []
+    (home.secrets / "kept").touch()
+    with pytest.raises(HomeportError, match="SECRET_UNREADABLE"):
+        target.check_secrets()
+    (home.secrets / "kept").write_text("legible")
+    target.check_secrets()
+
+
 def test_a_newline_that_an_editor_added_is_not_part_of_a_secret(plain: LocalTarget, home: Home) -> None:
     (home.secrets / "p").write_text("hunter2\n")
     assert plain.secret(Secret("p")) == "hunter2"

@@ -81,12 +81,23 @@ class Artifacts:
             return 0
         if any(one in headers for one in _UNUSUAL) or not await self._is_permitted(route, scope):
             return 0
+        transfers = await self._begun()
+        answer = transfers.get if route == _DOWNLOAD else transfers.put
+        return await answer(name, headers, Exchange(scope, receive, send, _adding(common, send)))
+
+    async def give(self, name: str, scope: Scope, receive: Receive, send: Send, common: Headers) -> int:
+        """Answer a GET with an artifact that its sender may have; else as `__call__`."""
+        headers = _by_name(scope["headers"])
+        if headers is None or any(one in headers for one in _UNUSUAL):
+            return 0
+        transfers = await self._begun()
+        return await transfers.get(name, headers, Exchange(scope, receive, send, _adding(common, send)))
+
+    async def _begun(self) -> Transfers:
         if self._transfers is None:
             made = await asyncio.to_thread(_imported)  # takes long, and hot calls do not wait for it
             self._transfers = self._transfers or made(self._destination, self._pass_on)
-        exchange = Exchange(scope, receive, send, _adding(common, send))
-        answer = self._transfers.get if route == _DOWNLOAD else self._transfers.put
-        return await answer(name, headers, exchange)
+        return self._transfers
 
     async def _is_permitted(self, route: str, scope: Scope) -> bool:
         method = scope["method"]

@@ -29,7 +29,7 @@ class Verified(NamedTuple):
 
 # MLflow's version -> the schema that hot calls were compared with it on (docs/how-to/fast-lane.md says how).
 TRIED = "_HOMEPORT_FASTLANE_TRIED"  # one more, `version revision fingerprint`: for the run that verifies it only
-VERIFIED: Mapping[str, Verified] = {"3.17.2": Verified("dc11669786a5", "fc390a3fb15f2e1e")}
+VERIFIED: Mapping[str, Verified] = {"3.17.2": Verified("dc11669786a5", "3375c002fdcf34c1")}
 
 _YES = frozenset({"true", "1"})
 _OFF = frozenset({"off", "false", "0", "no"})

@@ -109,8 +109,14 @@ class Database:
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_COMMAND_SECONDS,
                 reset=_nothing_to_reset,
-                # Plans for hundreds of arrays must not be made anew for each length.
-                server_settings={"application_name": "homeport-fast-lane", "jit": "off", "plan_cache_mode": "auto"},
+                # Plans for hundreds of arrays must not be made anew for each length. PostgreSQL writes the texts of
+                # numbers, which must be exact, also where somebody wants them rounded.
+                server_settings={
+                    "application_name": "homeport-fast-lane",
+                    "jit": "off",
+                    "plan_cache_mode": "auto",
+                    "extra_float_digits": "1",
+                },
             )
 
     async def close(self) -> None:

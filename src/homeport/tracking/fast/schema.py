@@ -13,9 +13,10 @@ from homeport.tracking.fast.database import Database
 
 # Everything a hot call reads or writes, and what MLflow keeps beside it that one might.
 TABLES = (
-    "datasets", "experiment_tags", "experiments", "input_tags", "inputs", "latest_metrics", "logged_model_metrics",
-    "logged_model_params", "logged_model_tags", "logged_models", "metrics", "model_version_tags", "model_versions",
-    "params", "registered_model_aliases", "registered_model_tags", "registered_models", "runs", "tags",
+    "assessments", "datasets", "experiment_tags", "experiments", "input_tags", "inputs", "latest_metrics",
+    "logged_model_metrics", "logged_model_params", "logged_model_tags", "logged_models", "metrics",
+    "model_version_tags", "model_versions", "params", "registered_model_aliases", "registered_model_tags",
+    "registered_models", "runs", "spans", "tags", "trace_info", "trace_request_metadata", "trace_tags",
 )  # fmt: skip
 NEEDED = 12  # PostgreSQL's major version
 

@@ -25,6 +25,7 @@ Receive = Any
 Send = Any
 
 _TOO_MANY = 429
+_READING = ("search", "batchGet", "get-")  # how calls that are sent as POST and change nothing are named
 _UNFORESEEN = orjson.dumps(
     {
         "error_code": "INTERNAL_ERROR",
@@ -226,7 +227,7 @@ class Front:
 
 def reads(route: Route) -> bool:
     """Whether that call surely changes nothing."""
-    return route.method == "GET" or all(path.rpartition("/")[2].startswith("search") for path in route.paths)
+    return route.method == "GET" or all(path.rpartition("/")[2].startswith(_READING) for path in route.paths)
 
 
 async def _read(first: Any, receive: Receive) -> tuple[bytes | None, Receive | None]:  # noqa: ANN401 - ASGI's

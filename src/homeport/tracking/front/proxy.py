@@ -25,6 +25,8 @@ _HOP = frozenset(
 # The frame stays, for uvicorn to write it again; date and server it says itself.
 _NOT_BACK = (_HOP - {b"transfer-encoding"}) | {b"date", b"server"}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # may be asked twice
+_DYING = 1.0  # seconds from a connection's end in which its worker may still seem to listen
+_AGAIN = 0.02
 _PATIENCE = 30.0  # seconds a request waits for a server that is starting
 _STARTING = "MLflow is starting or restarting, and nothing was done; try again"
 _ENDED = "MLflow ended while it worked on this request, and it is not known whether it was done; look, then try again"
@@ -141,6 +143,7 @@ class Proxy:
         head, framing = _head(scope)
         client = _Client(receive, framing, read)
         again = method in _SAFE and client.read is not None
+        until = 0.0
         try:
             while True:
                 socket, connection = await self._connect(client)
@@ -153,9 +156,12 @@ class Proxy:
                 except CutError:
                     if client.gone.done():
                         return Passed(0, 0)
-                    # A kept connection may close under a request; of those that only look nothing is lost.
-                    if again and connection.used and not connection.touched:
-                        again = False
+                    # A kept connection may close under a request, and a worker that is dying still takes new ones for
+                    # a moment; of requests that only look nothing is lost. One that kills who is asked next is told.
+                    now = asyncio.get_running_loop().time()
+                    until = until or now + _DYING
+                    if again and not connection.touched and now < until:
+                        await asyncio.sleep(_AGAIN)
                         continue
                     return await _refuse(send, method, 502, _ENDED)
                 finally:

@@ -65,6 +65,7 @@ def application(config: ServerConfig, doors: Sequence[str]) -> Front:
         config: what the tracking server was told.
         doors: unix sockets of the private server's workers.
     """
+    from homeport.tracking.artifacts.page import PageArtifacts
     from homeport.tracking.artifacts.room import Artifacts
     from homeport.tracking.fast.lane import Lane
     from homeport.tracking.front import slow
@@ -105,7 +106,8 @@ def application(config: ServerConfig, doors: Sequence[str]) -> Front:
     front = Front(**shared, lane=lane, proxy=Proxy(private), around=around, closes=(close,))
     artifacts = Artifacts(os.environ, shared["guard"], front.pass_on)
     if not artifacts.reason:
-        around.streams = (artifacts,)
+        pages = PageArtifacts(artifacts, shared["guard"], lambda: lane.database if lane.state.on else None, os.environ)
+        around.streams = (artifacts, pages)
     return front
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import socket
 import threading
 import warnings
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.programs.serving.follow.shelf import Register, Saved, Shelf
 from tests.programs.serving.follow.wire import Wire
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def name() -> str:
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """A directory with the model y = slope * x."""
     made: dict[float, Path] = {}
 
@@ -70,9 +72,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
     return save
 
 
-Register = Callable[[str, Path], str]
-
-
 @pytest.fixture(scope="session")
 def register(client: MlflowClient) -> Register:
     """Uploads a model's directory and registers it; its new version."""
@@ -90,6 +89,20 @@ def register(client: MlflowClient) -> Register:
         return str(client.create_model_version(name, source, run_id=run.info.run_id).version)
 
     return add
+
+
+@pytest.fixture
+def shelf(client: MlflowClient, register: Register, saved: Saved, name: str) -> Shelf:
+    return Shelf(client, register, saved, name)
+
+
+@pytest.fixture
+def broken(saved: Saved, tmp_path: Path) -> Path:
+    """A model that is downloaded well and does not load."""
+    directory = tmp_path / "broken"
+    shutil.copytree(saved(9), directory)
+    (directory / "model.pkl").write_bytes(b"not a pickle")
+    return directory
 
 
 class Loop:

@@ -12,7 +12,7 @@ import pytest
 
 from homeport.serving.follow.errors import NotInRegistry, RegistryAway, RegistryRefused
 from homeport.serving.follow.registry import Registry
-from tests.programs.serving.follow.conftest import Register
+from tests.programs.serving.follow.shelf import Register
 from tests.programs.serving.follow.wire import Wire
 
 pytestmark = pytest.mark.slow

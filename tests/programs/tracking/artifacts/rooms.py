@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ from tests.programs.objectstore.store import ACCESS, SECRET, Store
 
 BUCKET, PREFIX = "mlflow", "some/prefix é"
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts/"
+MIB = 2**20
+PART = 8 * MIB
 
 
 def settings(endpoint: str, prefix: str = PREFIX) -> dict[str, str]:
@@ -67,3 +70,31 @@ class Room:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         connection.sendall(head)
         return connection
+
+
+def key(name: str) -> str:
+    """What the store calls the artifact."""
+    return f"{PREFIX}/{name}"
+
+
+def stored(store: Store, name: str) -> bytes | None:
+    """The object, asked of the store itself."""
+    try:
+        return store.client().get_object(Bucket=BUCKET, Key=key(name))["Body"].read()
+    except store.client().exceptions.NoSuchKey:
+        return None
+
+
+def halves(store: Store) -> list[str]:
+    """What is left of uploads that did not end."""
+    temporary = [str(path) for path in store.data.rglob(".rclone_temp_*")]
+    try:
+        under_way = store.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    except store.client().exceptions.NoSuchUpload:  # the embedded store's word for none yet
+        return temporary
+    return [one["Key"] for one in under_way] + temporary
+
+
+def chunks(body: bytes, size: int = 100_000) -> Iterator[bytes]:
+    """The body in pieces, for an upload whose length is not said."""
+    return (body[start : start + size] for start in range(0, len(body), size))

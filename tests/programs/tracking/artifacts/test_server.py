@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import mlflow
@@ -23,6 +24,11 @@ MLFLOW_ITSELF = "?asked=otherwise"  # a query that MLflow does not look at, and 
 PASSWORD = "another user's password"
 PREFIX = "whole/server"
 GRANTS = "/api/3.0/mlflow/users/permissions"
+API, PAGE = "/api/2.0/mlflow", "/get-artifact"
+TITLES = (
+    "content-type", "content-disposition", "content-length", "content-range", "accept-ranges", "cache-control",
+    "x-frame-options", "x-content-type-options",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +93,10 @@ def test_mlflows_client_logs_lists_and_loads_artifacts_by_the_fast_lane(by_clien
     assert {each.path for each in client.list_artifacts(run.info.run_id)} == {"folder", "by"}
     assert fast(by_client, "artifact-upload") == uploads + len(files) + 2
     assert fast(by_client, "artifact-download") >= downloads + len(files) + 2
+
+
+def test_ready_says_that_artifacts_are_streamed(server: Guarded) -> None:
+    assert server.ask("GET", "/ready", ADMIN).json()["artifacts"] == {"streamed": True, "why": ""}
 
 
 @pytest.mark.parametrize(
@@ -194,3 +204,65 @@ def test_users_may_do_with_artifacts_what_their_permissions_say(server: Guarded)
     permit("DENY")
     eventually(lambda: not may("GET"))
     assert (may("GET"), may("HEAD"), may("PUT")) == (False, False, False)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "picture.png", "MLmodel", "ünï cödé.html", "archive.tar.gz"])
+def test_the_page_is_given_an_artifact_of_a_run_as_mlflow_gives_it(by_client: Guarded, name: str) -> None:
+    run = by_client.ask("POST", f"{API}/runs/create", ADMIN, json={"experiment_id": "0"}).json()["run"]["info"]
+    path = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    assert by_client.ask("PUT", f"{ROUTE}{path}/deep/{quote(name)}", ADMIN, data=b"the same").status_code == 200
+    before = fast(by_client, "artifact-of-run")
+    for told in ({"run_uuid": run["run_id"]}, {"run_id": run["run_id"]}):
+        for headers in ({}, {"Range": "bytes=1-3"}):
+            theirs, ours = (
+                by_client.ask("GET", PAGE, ADMIN, params={"path": f"deep/{name}", **told, **more}, headers=headers)
+                for more in ({"asked": "otherwise"}, {})
+            )
+            assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+            assert ours.status_code in {200, 206}
+            for title in TITLES:
+                assert ours.headers.get(title) == theirs.headers.get(title), title
+    assert fast(by_client, "artifact-of-run") == before + 4
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"path": "none"}, {"path": "folder"}, {"path": ""}, {}, {"path": "../folder/x"}, {"path": "a/%2e%2e/x"},
+        {"path": "/etc/passwd"}, {"path": "folder/x", "run_id": "0" * 32}, {"path": "folder/x", "run_id": ""},
+        {"path": ["folder/x", "folder/y"]}, {"path": "folder//x"}, {"path": "folder/x#"},
+    ],
+)  # fmt: skip
+def test_what_the_page_is_not_surely_given_is_mlflows_to_answer(server: Guarded, asked: dict[str, Any]) -> None:
+    run = server.ask("POST", f"{API}/runs/create", ADMIN, json={"experiment_id": "0"}).json()["run"]["info"]
+    path = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    server.ask("PUT", f"{ROUTE}{path}/folder/x", ADMIN, data=b"x")
+    before = fast(server, "artifact-of-run")
+    theirs, ours = (
+        server.ask("GET", PAGE, ADMIN, params={"run_uuid": run["run_id"], **asked, **more})
+        for more in ({"asked": "otherwise"}, {})
+    )
+    assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+    assert fast(server, "artifact-of-run") == before
+
+
+def test_the_page_shows_a_runs_artifacts_to_those_who_may_read_the_run(server: Guarded) -> None:
+    made = server.ask("POST", f"{API}/experiments/create", ADMIN, json={"name": "for the page"}).json()
+    run = server.ask("POST", f"{API}/runs/create", ADMIN, json=made).json()["run"]["info"]
+    path = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    server.ask("PUT", f"{ROUTE}{path}/x.txt", ADMIN, data=b"seen")
+    server.make_user("looker", PASSWORD)
+    asked = {"path": "x.txt", "run_uuid": run["run_id"]}
+
+    def looked(*who: str) -> tuple[int, bytes]:
+        answer = server.ask("GET", PAGE, *who, params=asked)
+        return answer.status_code, answer.content
+
+    what = {"username": "looker", "resource_type": "experiment", "resource_id": made["experiment_id"]}
+    for permission, seen in (("READ", True), ("DENY", False)):
+        server.ask("POST", f"{GRANTS}/revoke", ADMIN, json=what)
+        server.ask("POST", f"{GRANTS}/grant", ADMIN, json={**what, "permission": permission})
+        before = fast(server, "artifact-of-run")
+        assert (looked("looker", PASSWORD) == (200, b"seen")) is seen
+        assert fast(server, "artifact-of-run") - before == int(seen)
+        assert looked()[0] == looked("looker", "a wrong one")[0] == 401

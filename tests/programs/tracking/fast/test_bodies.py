@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeport.tracking.fast.writes.experiments import read_tag
+from homeport.tracking.fast.writes.experiments import read_new, read_tag
 from homeport.tracking.fast.writes.inputs import read_inputs, read_outputs
 from homeport.tracking.fast.writes.logging import read_batch, read_metric, read_pair
 from homeport.tracking.fast.writes.runs import read_changed, read_created
@@ -27,6 +27,11 @@ numbers = st.one_of(st.integers(-5, 10**13), odd)
 texts = st.one_of(st.text(st.characters(codec="utf-8"), max_size=5), odd)
 runs = st.one_of(st.just(RUN), odd)
 models = st.one_of(st.just("m-1"), odd)
+locations = st.sampled_from(
+    ["", "s3://bucket", "s3://b-1/a/b_c/", "mlflow-artifacts:/", "mlflow-artifacts:/x", "/a/b", "/", "file:///a", "a/b",
+     "s3://b/a?x=1", "s3://b/a#f", "s3://b/a;b", "s3://b//a", "s3://b/../a", "runs:/a", "https://h/a", "http://h",
+     "mlflow-artifacts://h/a", "s3://b/" + "a" * 249, "s3://b/" + "a" * 250, "wasbs://c@a.net/x", "S3://b", "s3:/b"]
+)  # fmt: skip
 datasets = st.fixed_dictionaries(
     {"name": texts, "digest": texts, "source_type": texts, "source": texts},
     optional={"schema": texts, "profile": texts},
@@ -42,7 +47,7 @@ def some(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrateg
 metrics = some(
     {"key": keys, "value": values, "timestamp": numbers}, {"step": numbers, "model_id": texts, "run_id": runs}
 )
-pairs = some({"key": keys}, {"value": texts})
+pairs = some({"key": st.one_of(keys, st.just("mlflow.runName"))}, {"value": texts})
 BODIES = {
     "log_metric": some(
         {"run_id": runs, "key": keys, "value": values, "timestamp": numbers},
@@ -55,6 +60,10 @@ BODIES = {
     ),
     "log_param": some({"run_id": runs, "key": keys}, {"value": texts, "run_uuid": runs}),
     "set_tag": some({"run_id": runs, "key": keys}, {"value": texts, "run_uuid": runs}),
+    "create_experiment": st.fixed_dictionaries(
+        {"name": texts},
+        optional={"artifact_location": st.one_of(locations, odd), "tags": st.one_of(st.lists(pairs, max_size=3), odd)},
+    ),
     "create_run": st.fixed_dictionaries(
         {"experiment_id": st.one_of(st.just("0"), odd)},
         optional={"user_id": texts, "run_name": texts, "start_time": numbers, "tags": st.lists(pairs, max_size=2)},
@@ -124,6 +133,18 @@ class Recorder:
         validation._validate_experiment_tag(tag.key, tag.value)
         self.read = (int(experiment_id), tag.key, tag.value)
 
+    def create_experiment(self, name: str, artifact_location: str, tags: list[Any]) -> str:
+        from mlflow.utils import uri, validation
+
+        validation._validate_experiment_name(name)
+        if artifact_location:
+            artifact_location = uri.resolve_uri_if_local(artifact_location)
+            validation._validate_experiment_artifact_location_length(artifact_location)
+        for tag in tags:
+            validation._validate_experiment_tag(tag.key, tag.value)
+        self.read = (name, artifact_location, [(tag.key, tag.value) for tag in tags])
+        return "1"
+
     def log_outputs(self, run_id: str, models: list[Any]) -> None:
         self.read = (run_id, [(m.model_id, m.step) for m in models])
 
@@ -141,11 +162,11 @@ class Recorder:
         self.read = (run_id, list(found.values()), [m.model_id for m in models or ()])
 
 
-def _entries(found: Any) -> Any:
-    run, entries = found
+def _entries(run: str, entries: Any, name: str = "") -> Any:
     columns = [list(zip(*table, strict=True)) for table in entries]
     models = [(m[0], m[1], m[2], m[3], m[5], m[6]) for m in columns[3]]
-    return (run, columns[0], columns[1], columns[2], models)
+    tags = [*columns[2], *([("mlflow.runName", name)] if name else [])]
+    return (run, columns[0], columns[1], sorted(tags), models)
 
 
 def ours(handler: str, body: bytes) -> Any:
@@ -156,7 +177,7 @@ def ours(handler: str, body: bytes) -> Any:
     found: Any
     if handler in {"log_metric", "log_batch"}:
         found = (read_metric if handler == "log_metric" else read_batch)(request)
-        return _entries(found) if found else None
+        return _entries(*found) if found else None
     if handler in {"log_param", "set_tag"}:
         found = read_pair(request, 6000 if handler == "log_param" else 8000)
         if found is None:
@@ -175,6 +196,9 @@ def ours(handler: str, body: bytes) -> Any:
         return (found[0], numbers.get(found[1].status), found[1].end, found[1].name)
     if handler == "set_experiment_tag":
         return read_tag(request)
+    if handler == "create_experiment":
+        found = read_new(request)
+        return (found.name, found.location, list(found.tags.items())) if found else None
     if handler == "log_outputs":
         found = read_outputs(request)
         return (found[0], [row[1:] for row in found[1]]) if found else None
@@ -212,6 +236,8 @@ def test_what_is_taken_is_read_as_mlflow_reads_it(handler: str, monkeypatch: pyt
         theirs = recorder.read
         if handler == "update_run":
             theirs = (*theirs[:3], theirs[3] or None)
+        if handler == "log_batch":
+            theirs = (*theirs[:3], sorted(theirs[3]), theirs[4])
         assert mine == theirs, body
 
     check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -17,6 +17,8 @@ from homeport.tracking.front.call import Answer, Call
 
 Body = dict[str, Any]
 
+ENVIRON = {"_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/"}
+
 # What must be the same after the same calls; made ids are left out or told by what they stand for.
 _ROWS = {
     "runs": """select run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time,
@@ -25,6 +27,9 @@ _ROWS = {
     "latest_metrics": "select run_uuid, key, value, timestamp, step, is_nan from latest_metrics",
     "params": "select run_uuid, key, value from params",
     "tags": "select run_uuid, key, value from tags",
+    "experiments": """select experiment_id, name, workspace, artifact_location, lifecycle_stage,
+        creation_time = last_update_time, abs(extract(epoch from now()) * 1000 - creation_time) < 600000
+        from experiments""",
     "experiment_tags": "select experiment_id, key, value from experiment_tags",
     "datasets": """select experiment_id, name, digest, dataset_source_type, dataset_source, dataset_schema,
         dataset_profile, length(dataset_uuid) from datasets""",
@@ -59,11 +64,11 @@ class Ours:
 
 
 @contextlib.asynccontextmanager
-async def ours(uri: str) -> AsyncIterator[Ours]:
+async def ours(uri: str, environ: Mapping[str, str] = ENVIRON) -> AsyncIterator[Ours]:
     """The writes, opened and closed."""
     database = Database(uri)
     await database.open()
-    writes = Writes(database, {})
+    writes = Writes(database, environ)
     try:
         yield Ours(writes, database)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import requests
 
+from tests.differential.spans import body, span
 from tests.programs.database.programs import eventually
 from tests.programs.tracking.guarded import ADMIN, SERVING, TRAINING, Guarded
 
@@ -41,6 +43,7 @@ class Things:
     run: str
     model: str
     bare: str
+    trace: str
 
 
 @dataclass
@@ -70,7 +73,7 @@ Seen = tuple[int, Any]
 
 @dataclass(frozen=True)
 class Ask:
-    """One request; `values` may name parts of the things it is about."""
+    """One request; `path` and `values` may name parts of the things it is about."""
 
     route: str
     method: str
@@ -79,9 +82,11 @@ class Ask:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def put(self, server: Guarded, user: str, password: str, things: Things) -> requests.Response:
-        filled = fill(self.values, things)
+        filled, more = fill(self.values, things), dict(self.more)
         put = {"params": filled} if self.method == "GET" else {"json": filled}
-        return server.ask(self.method, self.path, user, password, **put, **self.more)
+        if "headers" in more:
+            more["headers"] = fill(more["headers"], things)
+        return server.ask(self.method, fill(self.path, things), user, password, **put, **more)
 
 
 def fill(value: Any, things: Things) -> Any:
@@ -103,7 +108,7 @@ def seen(response: requests.Response, things: Things) -> Seen:
 
 def _plain(value: Any, things: Things) -> Any:
     if isinstance(value, dict):
-        told = {key: each for key, each in value.items() if not key.endswith(("_time", "timestamp"))}
+        told = {key: each for key, each in value.items() if not key.endswith(("_time", "timestamp", "timestamp_ms"))}
         if told.get("experiment_id") == things.experiment:
             told["experiment_id"] = "EXPERIMENT"
         return {key: _plain(each, things) for key, each in told.items()}
@@ -112,7 +117,7 @@ def _plain(value: Any, things: Things) -> Any:
     if isinstance(value, str):
         value = value.replace(things.model, "MODEL").replace(things.name, "NAME")
         value = value.replace(f"mlflow-artifacts:/{things.experiment}", "mlflow-artifacts:/EXPERIMENT")
-        return re.sub(r"[0-9a-f]{32}", "ID", value)
+        return re.sub(r"[0-9a-f]{32}|[A-Za-z0-9+/]{22}==", "ID", value)  # the latter in a span
     return value
 
 
@@ -169,9 +174,14 @@ def _things(side: Guarded, name: str) -> Things:
     version = {"name": name, "source": f"models:/{model}", "run_id": run, "model_id": model}
     yes(side, "POST", f"{API}/model-versions/create", version)
     yes(side, "POST", f"{API}/registered-models/alias", {"name": name, "alias": "champion", "version": "1"})
-    return Things(
-        name, experiment, run, model, yes(side, "POST", f"{API}/runs/create", started)["run"]["info"]["run_id"]
-    )
+    later = {**started, "start_time": 2}  # of two runs of one moment, random ids would decide which is told first
+    bare = yes(side, "POST", f"{API}/runs/create", later)["run"]["info"]["run_id"]
+    number = uuid.uuid4()
+    things = Things(name, experiment, run, model, bare, f"tr-{number.hex}")
+    sent = side.ask("POST", "/v1/traces", ADMIN, data=body(span(number.int)), **fill(_SPANS, things))
+    assert sent.status_code == 200, sent.text
+    yes(side, "POST", f"{GRANTS}/traces", fill(_TRACE, things))
+    return things
 
 
 def grant(server: Guarded, user: str, experiment: str, permission: str) -> None:
@@ -195,6 +205,13 @@ def yes(server: Guarded, method: str, path: str, values: Mapping[str, Any]) -> A
 
 _METRIC = {"key": "m", "value": 2.5, "timestamp": 2, "step": 2}
 _RUN = {"run_id": "{run}"}
+_MODEL = f"{API}/logged-models/{{model}}"
+_TRACE: Mapping[str, Any] = {"trace": {"trace_info": {
+    "trace_id": "{trace}", "request_time": "2026-01-01T00:00:00Z", "state": "OK",
+    "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "{experiment}"}},
+}}}  # fmt: skip
+_PLACE = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "{experiment}"}}
+_SPANS = {"headers": {"content-type": "application/x-protobuf", "x-mlflow-experiment-id": "{experiment}"}}
 _DATASET = {"name": "d", "digest": "1", "source_type": "s", "source": "x"}
 # Every hot call, as clients put it; what one does another undoes.
 ASKS = (
@@ -231,7 +248,29 @@ ASKS = (
         "order_by": ["attributes.start_time ASC"]}),
     Ask("get-alias", "GET", f"{API}/registered-models/alias", {"name": "{name}", "alias": "champion"}),
     Ask("get-model-version", "GET", f"{API}/model-versions/get", {"name": "{name}", "version": "1"}),
+    Ask("get-model", "GET", f"{API}/registered-models/get", {"name": "{name}"}),
+    Ask("get-latest-versions", "GET", f"{API}/registered-models/get-latest-versions", {"name": "{name}"}),
+    Ask("get-latest-versions", "POST", f"{API}/registered-models/get-latest-versions", {"name": "{name}"}),
+    Ask("get-model-version-place", "GET", f"{API}/model-versions/get-download-uri", {"name": "{name}", "version": "1"}),
+    Ask("search-models", "GET", f"{API}/registered-models/search", {"filter": "name = '{name}'", "max_results": 10}),
+    Ask("search-model-versions", "GET", f"{API}/model-versions/search", {"filter": "name = '{name}'"}),
     Ask("search-experiments", "POST", f"{API}/experiments/search", {"max_results": 5, "filter": "name = '{name}'"}),
+    Ask("create-logged-model", "POST", f"{API}/logged-models",
+        {"experiment_id": "{experiment}", "name": "another", "source_run_id": "{run}"}),
+    Ask("get-logged-model", "GET", _MODEL, {}),
+    Ask("finalize-logged-model", "PATCH", _MODEL, {"model_id": "{model}", "status": "LOGGED_MODEL_READY"}),
+    Ask("log-logged-model-params", "POST", f"{_MODEL}/params", {"model_id": "{model}", "params": []}),
+    Ask("set-logged-model-tags", "PATCH", f"{_MODEL}/tags", {"tags": [{"key": "t", "value": "1"}]}),
+    Ask("search-logged-models", "POST", f"{API}/logged-models/search",
+        {"experiment_ids": ["{experiment}"], "filter": "name = 'logged'"}),
+    Ask("search-experiments", "GET", f"{API}/experiments/search", {"max_results": 5, "filter": "name = '{name}'"}),
+    Ask("export-spans", "POST", "/v1/traces", {}, {"data": b"\x0a\x00", **_SPANS}),
+    Ask("start-trace", "POST", f"{GRANTS}/traces", _TRACE),
+    Ask("search-traces", "POST", f"{GRANTS}/traces/search", {"locations": [_PLACE], "max_results": 5}),
+    Ask("get-trace-infos", "POST", f"{GRANTS}/traces/batchGetInfos", {"trace_ids": ["{trace}"]}),
+    Ask("get-trace", "GET", f"{GRANTS}/traces/get", {"trace_id": "{trace}", "allow_partial": "True"}),
+    Ask("get-traces", "GET", f"{GRANTS}/traces/batchGet", {"trace_ids": ["{trace}"]}),
+    Ask("get-trace-info", "GET", f"{GRANTS}/traces/{{trace}}", {}),
     Ask("server-info", "GET", "/ajax-api/3.0/mlflow/server-info", {}),
 )  # fmt: skip
 EVERYBODY = (*PEOPLE, ADMIN, SERVING, TRAINING)

@@ -19,7 +19,7 @@ JSON = ((b"content-type", b"application/json"),)
 API = "/api/2.0/mlflow/"
 AJAX = "/ajax-api/2.0/mlflow/"
 # Rows that come without an order of their own.
-_UNORDERED = {"params", "tags", "dataset_inputs", "model_inputs", "model_outputs", "aliases"}
+_UNORDERED = {"params", "tags", "dataset_inputs", "model_inputs", "model_outputs", "aliases", "latest_versions"}
 
 
 class Planner(Private):
@@ -78,12 +78,17 @@ class Both:
         assert found, f"{method} {path} is no hot call"
         call = Call(method, path, query.encode(), headers if body is not None else (), body or b"")
         call.user = user
+        call.parts = found[1]
         answer: Answer | None = self._runner.run(_awaited(found[0].handle(call)))
         return answer
 
     def rows(self, statement: str, *values: object) -> Any:
         """What the database says, to the fast lane's driver."""
         return self._runner.run(_awaited(self.database.rows(statement, *values)))
+
+    def run(self, statement: str, *values: object) -> None:
+        """Write what MLflow would not."""
+        self.rows(statement, *values)
 
     def stock(self, path: str, query: str = "", body: bytes | None = None) -> tuple[int, Any]:
         """What MLflow says: status and JSON."""

@@ -14,6 +14,7 @@ from tests.programs.database.server import Server
 from tests.programs.tracking.conftest import uri
 from tests.programs.tracking.reads.both import Both
 from tests.programs.tracking.reads.filling import Filled, fill
+from tests.programs.tracking.reads.shelf import stock
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,14 @@ def both(postgres: Server, raced: list[Program], tmp_path_factory: pytest.TempPa
 def filled(both: Both) -> Filled:
     """What is in the database."""
     return fill(both.store, both.registry)
+
+
+@pytest.fixture(scope="session")
+def shelf(both: Both, filled: Filled, postgres: Server) -> None:
+    """Registered models of all kinds, some of them touched in the same moment."""
+    stock(both.registry)
+    for table in ("registered_models", "model_versions"):
+        postgres.ask(f"UPDATE {table} SET last_updated_time = 1700000000000 + length(name) % 3", database="reads")
 
 
 @pytest.fixture

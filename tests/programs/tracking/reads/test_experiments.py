@@ -79,6 +79,26 @@ def test_odd_but_good_searches_are_answered(both: Both, filled: Filled, fields: 
     both.post(SEARCH, **{"max_results": 2, **fields})
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {}, {"view_type": "DELETED_ONLY"}, {"filter": "name ILIKE '%1%'"}, {"filter": "", "page_token": ""}, {"x": 1},
+        {"order_by": ["name DESC", "experiment_id"]}, {"page_token": "eyJvZmZzZXQiOiAxfQ=="}, {"max_results": 1},
+    ],
+)  # fmt: skip
+def test_the_page_which_asks_by_query_is_answered(both: Both, filled: Filled, fields: dict[str, Any]) -> None:
+    both.get(SEARCH, **{"max_results": 25, **fields})
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "view_type=ALL", "max_results=0", "max_results=x", "max_results=5&view_type=", "max_results=5&view_type=1",
+     "max_results=5&view_type=all", "max_results=5&order_by=", "max_results=5&page_token=x", "max_results=5&filter=x"],
+)  # fmt: skip
+def test_an_odd_query_is_left_to_mlflow(both: Both, filled: Filled, query: str) -> None:
+    both.left(SEARCH, query)
+
+
 @pytest.mark.parametrize("fields", [{}, {"max_results": 0}, {"max_results": 50001}, {"max_results": 5, "x": 1}])
 def test_bad_searches_are_left_to_mlflow(both: Both, filled: Filled, fields: dict[str, Any]) -> None:
     both.left(SEARCH, body=json.dumps(fields).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeport.tracking.fast.reads import history
+from homeport.tracking.fast.database import Database
+from homeport.tracking.fast.reads import history, texts
+from tests.programs.database.server import Server
+from tests.programs.tracking.conftest import uri
 from tests.programs.tracking.reads.both import AJAX, API, Both
 from tests.programs.tracking.reads.filling import Filled
 
@@ -133,7 +137,23 @@ def test_every_number_is_written_as_the_same_number(both: Both, bits: list[int])
     values = [struct.unpack("<d", number.to_bytes(8, "little"))[0] for number in bits]
     values += [float(number % 10**17) for number in bits] + [number % 10**5 / 100 for number in bits]
     rows: Any = both.rows(
-        f"select {history._value(history._BARE)} from unnest($1::float8[]) as t(value), (select false as is_nan) f",
+        f"select {texts.number(texts.BARE)} from unnest($1::float8[]) as t(value), (select false as is_nan) f",
         values,
     )
     assert [repr(json.loads(row[0])) for row in rows] == [repr(value) for value in values]
+
+
+def test_numbers_are_exact_where_the_database_would_round_them(both: Both, postgres: Server) -> None:
+    postgres.ask("ALTER DATABASE reads SET extra_float_digits = 0")
+    database = Database(uri(postgres, "reads"))
+
+    async def text() -> str:
+        await database.open()
+        row: Any = await database.row("select (0.1::float8 + 0.2::float8)::text")
+        await database.close()
+        return str(row[0])
+
+    try:
+        assert asyncio.run(text()) == repr(0.1 + 0.2)
+    finally:
+        postgres.ask("ALTER DATABASE reads RESET extra_float_digits")

@@ -151,7 +151,7 @@ def test_a_plan_is_asked_for_once(both: Both, filled: Filled) -> None:
     assert both.planner.asked == asked + 2
 
 
-@pytest.mark.parametrize("of", ["runs", "experiments"])
+@pytest.mark.parametrize("of", ["runs", "experiments", "traces"])
 def test_the_plan_known_by_heart_is_the_one_upstream_makes(both: Both, of: str) -> None:
     status, body = planning.answer(orjson.dumps({"of": of, "filter": "", "order_by": []}), ())
     made = orjson.loads(body)

@@ -53,23 +53,25 @@ class ExperimentReads:
 
     async def search(self, call: Call) -> Answer | None:
         """A page of experiments."""
-        body = Body(call, _FIELDS)
-        search = Search("experiments", body.text("filter") or "", tuple(body.texts("order_by")))
-        offset = pages.offset(body.text("page_token"))
-        most = body.number("max_results", 1, _LARGEST_PAGE)
+        said = Query(call) if call.method == "GET" else Body(call, _FIELDS)
+        search = Search("experiments", said.text("filter") or "", tuple(said.texts("order_by")))
+        offset = pages.offset(said.text("page_token"))
+        most = said.number("max_results", 1, _LARGEST_PAGE)
         if most is None:  # upstream refuses
             return None
         plan = await self._plans.find(search)
-        stages = STAGES[body.choice("view_type", VIEWS) or "ACTIVE_ONLY"]
-        values = plan.values(stages=stages, offset=offset, limit=most + 1)
+        view = said.choice("view_type", VIEWS) if isinstance(said, Body) else said.text("view_type")
+        if view is not None and view not in STAGES:
+            raise UnsureError
+        values = plan.values(stages=STAGES[view or "ACTIVE_ONLY"], offset=offset, limit=most + 1)
         found = [row[0] for row in await self._database.rows(plan.statement, *values)]
         rows = await self._database.rows(_MANY, found[:most]) if found else []
         if len(rows) != len(found[:most]):  # one was removed for good meanwhile
             return None
-        said: dict[str, Any] = {"experiments": [_experiment(row) for row in rows]} if rows else {}
+        told: dict[str, Any] = {"experiments": [_experiment(row) for row in rows]} if rows else {}
         if len(found) > most:
-            said["next_page_token"] = pages.token(offset + most)
-        return Answer(orjson.dumps(said))
+            told["next_page_token"] = pages.token(offset + most)
+        return Answer(orjson.dumps(told))
 
 
 def _single(rows: Any) -> Answer | None:  # noqa: ANN401 - records of the driver

@@ -13,6 +13,7 @@ import orjson
 from homeport.tracking.fast.database import Database
 from homeport.tracking.fast.reads import pages
 from homeport.tracking.fast.reads.request import INT32, Query, UnsureError, either, whole
+from homeport.tracking.fast.reads.texts import BARE, QUOTED, number, text
 from homeport.tracking.front.call import Answer, Call
 
 _AT_ONCE = 25_000  # points; also upstream's most for get-history-bulk
@@ -20,19 +21,9 @@ _MOST = 1_000_000  # points of a history without pages; a longer one is left to 
 _RUNS = 100
 _POINTS_PER_RUN = 2500
 
-_QUOTED = {"NaN": '"NaN"', "Infinity": '"Infinity"', "-Infinity": '"-Infinity"'}  # as protobuf writes them
-_BARE = {name: name for name in _QUOTED}  # as Python's json does
-
-
-def _value(names: Mapping[str, str]) -> str:
-    """The value as Python's json writes it, with a fraction always; PostgreSQL's text is the same number otherwise."""
-    odd = " ".join(f"when value = '{name}' then '{said}'" for name, said in names.items())
-    return f"""case when is_nan then '{names["NaN"]}' {odd}
-      when value = trunc(value) and abs(value) < 1e15 then value::text || '.0' else value::text end"""
-
 
 def _point(names: Mapping[str, str]) -> str:
-    return f"""{_value(names)} || ',"timestamp":' || timestamp::text || ',"step":' || step::text || '}}'"""
+    return f"""{number(names)} || ',"timestamp":' || timestamp::text || ',"step":' || step::text || '}}'"""
 
 
 _ORDER = "order by timestamp, step, value"
@@ -40,19 +31,19 @@ _ORDER = "order by timestamp, step, value"
 _PAGE = f"""
 select string_agg($3::text || point, ',') filter (where place <= $4::bigint + $5::bigint), count(*)
 from (
-  select {_point(_QUOTED)} as point, row_number() over ({_ORDER}) as place
+  select {_point(QUOTED)} as point, row_number() over ({_ORDER}) as place
   from metrics where run_uuid = $1 and key = $2 {_ORDER} offset $4::bigint limit $5::bigint + 1
 ) page"""  # noqa: S608 - of constants only
 _LONG = f"""
 select string_agg($3::text || point, ',' order by place), count(*)
 from (
-  select {_point(_QUOTED)} as point, row_number() over ({_ORDER}) as place
+  select {_point(QUOTED)} as point, row_number() over ({_ORDER}) as place
   from metrics where run_uuid = $1 and key = $2 {_ORDER} offset $4::bigint limit $5::bigint + 1
 ) page group by place / {_AT_ONCE} order by place / {_AT_ONCE}"""  # noqa: S608 - of constants only
 _BULK = f"""
-select string_agg($3::text || to_json(run_uuid)::text || ',"value":' || point, ',')
+select string_agg($3::text || {text("run_uuid")} || ',"value":' || point, ',')
 from (
-  select run_uuid, {_point(_BARE)} as point
+  select run_uuid, {_point(BARE)} as point
   from metrics where run_uuid = any($1::text[]) and key = $2
   order by run_uuid, timestamp, step, value limit $4::bigint
 ) page"""  # noqa: S608 - of constants only
@@ -67,7 +58,7 @@ def _samples(among: str = "") -> str:
     return f"""
 select string_agg(head || point, ',' order by run, place)
 from unnest($1::text[], $3::text[]) with ordinality as wanted(id, head, run) cross join lateral (
-  select {_point(_QUOTED)} as point, place from (
+  select {_point(QUOTED)} as point, place from (
     select value, timestamp, step, is_nan, part, lag(part) over sorted as before, lead(part) over sorted as after,
            row_number() over sorted as place
     from (

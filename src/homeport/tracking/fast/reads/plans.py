@@ -27,7 +27,7 @@ _LONGEST = 4000  # characters of filter and order; longer ones are planned each 
 class Search(NamedTuple):
     """What decides about a plan."""
 
-    of: str  # runs or experiments
+    of: str  # a key of `PLAIN`
     filter: str
     order_by: tuple[str, ...]
 
@@ -44,11 +44,17 @@ class Plan:
     statement: str
     places: tuple[Mapping[str, Any], ...]
 
+    @property
+    def is_latest_first(self) -> bool:
+        """Whether it may be told since when the runs that matter started, which each row has second."""
+        return any(place.get("name") == "since" for place in self.places)
+
     def values(self, **given: object) -> list[object]:
         """The values of the placeholders.
 
         Args:
-            given: experiments, stages, offset and limit (which is one more than the page, to see if there is another).
+            given: experiments, stages, offset, limit (which is one more than the page, to see if there is another) and
+                since.
         """
         return [given[place["name"]] if "name" in place else place["value"] for place in self.places]
 
@@ -60,14 +66,43 @@ def _named(*names: str) -> tuple[Mapping[str, Any], ...]:
 # What upstream's code makes of no filter and no order; a test compares.
 PLAIN = {
     "runs": Plan(
-        "select run_uuid from runs where experiment_id = any($1::int[]) and lifecycle_stage = any($2::varchar[])"
-        " order by start_time desc, run_uuid offset $3 limit $4",
-        _named("experiments", "stages", "offset", "limit"),
+        "select run_uuid, start_time from runs where (start_time >= $1::bigint or start_time is null)"
+        " and experiment_id = any($2::int[]) and lifecycle_stage = any($3::varchar[])"
+        " order by start_time desc, run_uuid offset $4 limit $5",
+        _named("since", "experiments", "stages", "offset", "limit"),
     ),
     "experiments": Plan(
         "select experiment_id from experiments where lifecycle_stage = any($1::varchar[])"
         " order by creation_time desc, experiment_id offset $2 limit $3",
         _named("stages", "offset", "limit"),
+    ),
+    "traces": Plan(
+        "select trace_info.request_id from trace_info where trace_info.experiment_id = any($1::int[])"
+        " order by trace_info.timestamp_ms desc, trace_info.request_id offset $2 limit $3",
+        _named("experiments", "offset", "limit"),
+    ),
+    "registered-models": Plan(
+        "select registered_models.name from registered_models left outer join (select workspace, name"
+        " from registered_model_tags where key = 'mlflow.prompt.is_prompt' and value = 'true' and workspace = 'default'"
+        " group by workspace, name) as prompt"
+        " on registered_models.workspace = prompt.workspace and registered_models.name = prompt.name"
+        " where registered_models.workspace = 'default' and prompt.name is null"
+        " order by registered_models.name offset $1 limit $2",
+        _named("offset", "limit"),
+    ),
+    "model-versions": Plan(
+        "select model_versions.name, version from model_versions left outer join (select workspace, name"
+        " from model_version_tags where key = 'mlflow.prompt.is_prompt' and value = 'true' and workspace = 'default'"
+        " group by workspace, name) as prompt"
+        " on model_versions.workspace = prompt.workspace and model_versions.name = prompt.name"
+        " where model_versions.workspace = 'default' and prompt.name is null and current_stage != 'Deleted_Internal'"
+        " order by last_updated_time desc, model_versions.name, version desc offset $1 limit $2",
+        _named("offset", "limit"),
+    ),
+    "logged-models": Plan(
+        "select model_id from logged_models where lifecycle_stage <> 'deleted' and experiment_id = any($1::int[])"
+        " order by creation_timestamp_ms desc, model_id offset $2 limit $3",
+        _named("experiments", "offset", "limit"),
     ),
 }
 

@@ -1,120 +1,156 @@
-"""A run as MLflow writes it: one statement that fetches it whole, and its JSON.
+"""A run as MLflow writes it: the statements that fetch its parts, as JSON already, and how they are put together.
 
-Metrics, params and tags come as arrays: a tenth of the objects that rows would take. Follows mlflow 3.17.2,
-entities/run*.py `to_proto` and utils/proto_json_utils.py `message_to_json`. Refuses to know which runs are wanted.
+PostgreSQL writes the text of metrics, params and tags: a page of runs costs this process a copy, not thousands of
+objects. Follows mlflow 3.17.2, entities/run*.py `to_proto` and utils/proto_json_utils.py `message_to_json`. Refuses to
+know which runs are wanted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from homeport.tracking.fast.database import Row
 from homeport.tracking.fast.reads.request import UnsureError
+from homeport.tracking.fast.reads.texts import QUOTED, number, text
 
-_RUN_NAME = "mlflow.runName"
-
-_COLUMNS = """
-select r.run_uuid, r.name, r.experiment_id, r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri,
-       r.lifecycle_stage,
-       metric.keys as metric_keys, metric.vals as metric_values, metric.times as metric_times,
-       metric.steps as metric_steps, metric.odd as metrics_odd,
-       param.keys as param_keys, param.vals as param_values, tag.keys as tag_keys, tag.vals as tag_values,
-       data.ids as data_ids, data.names as data_names, data.digests as data_digests, data.kinds as data_kinds,
-       data.sources as data_sources, data.schemas as data_schemas, data.profiles as data_profiles,
-       data.tags as data_tags, data.vals as data_values, output.ids as output_ids, output.steps as output_steps
-"""
-_PARTS = """
-left join lateral (
-  select array_agg(key) as keys, array_agg(case when is_nan then 'NaN' else value end) as vals,
-         array_agg(timestamp) as times, array_agg(step) as steps,
-         bool_or(is_nan or timestamp is null or value in ('NaN', 'Infinity', '-Infinity')) as odd
-  from latest_metrics where run_uuid = r.run_uuid
-) metric on true
-left join lateral (
-  select array_agg(key) as keys, array_agg(value) as vals from params where run_uuid = r.run_uuid
-) param on true
-left join lateral (
-  select array_agg(key) as keys, array_agg(value) as vals from tags where run_uuid = r.run_uuid
-) tag on true
-left join lateral (
-  select array_agg(d.dataset_uuid) as ids, array_agg(d.name) as names, array_agg(d.digest) as digests,
-         array_agg(d.dataset_source_type) as kinds, array_agg(d.dataset_source) as sources,
-         array_agg(d.dataset_schema) as schemas, array_agg(d.dataset_profile) as profiles,
-         array_agg(t.name) as tags, array_agg(t.value) as vals
-  from inputs i join datasets d on d.dataset_uuid = i.source_id left join input_tags t on t.input_uuid = i.input_uuid
-  where i.destination_type = 'RUN' and i.destination_id = r.run_uuid
-) data on true
-left join lateral (
-  select array_agg(destination_id) as ids, array_agg(step) as steps from inputs
-  where source_type = 'RUN_OUTPUT' and source_id = r.run_uuid and destination_type = 'MODEL_OUTPUT'
-) output on true
-"""
-# Models that went into a run are told by runs/get only.
-ONE = f"""{_COLUMNS}, array(
-  select destination_id from inputs
-  where source_type = 'RUN_INPUT' and source_id = r.run_uuid and destination_type = 'MODEL_INPUT'
-) as input_ids from runs r {_PARTS} where r.run_uuid = $1"""  # noqa: S608 - of constants only
-MANY = f"""{_COLUMNS}, null as input_ids
-from unnest($1::text[]) with ordinality as wanted(run_uuid, place) join runs r on r.run_uuid = wanted.run_uuid {_PARTS}
-order by wanted.place"""
+# Nothing is null; an empty text is what upstream cannot write.
+_NAME = """(
+      case when r.name <> '' then r.name else coalesce((
+        select nullif(value, '') from tags where run_uuid = r.run_uuid and key = 'mlflow.runName'
+      ), r.name) end
+    )"""
+_INFO = f"""coalesce(
+    '{{"run_id":' || {text("r.run_uuid")} || ',"run_uuid":' || {text("r.run_uuid")}
+    || ',"experiment_id":"' || r.experiment_id || '","user_id":' || {text("r.user_id")}
+    || ',"status":' || {text("r.status")} || ',"start_time":' || r.start_time
+    || ',"lifecycle_stage":' || {text("r.lifecycle_stage")}
+    || case when r.end_time <> 0 then ',"end_time":' || r.end_time else '' end
+    || case when r.artifact_uri <> '' then ',"artifact_uri":' || {text("r.artifact_uri")} else '' end
+    || coalesce(',"run_name":' || {text(_NAME)}, '') || '}}', '')"""
+_METRICS = f"""case when bool_or(timestamp is null) then '' else string_agg(
+    '{{"key":' || {text("key")} || ',"value":' || {number(QUOTED)} || ',"timestamp":' || timestamp
+    || ',"step":' || step || '}}', ',') end"""
+_PAIRS = f"""string_agg(
+    '{{"key":' || {text("key")} || coalesce(',"value":' || {text("value")}, '') || '}}', ',')"""
+_DATA = """json_agg(json_build_array(
+    d.dataset_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, d.dataset_schema, d.dataset_profile,
+    t.name, t.value))::text"""
+_MODELS = f"""string_agg('{{"model_id":' || {text("destination_id")} || ',"step":' || step || '}}', ',')"""
+_USED = f"""string_agg('{{"model_id":' || {text("destination_id")} || '}}', ',')"""
 
 
-def written(row: Row) -> bytes:
-    """The run's JSON.
+class Part(NamedTuple):
+    """What belongs to a run, as one text.
 
     Args:
-        row: of `ONE` or `MANY`.
+        said: an aggregate.
+        among: tables and conditions.
+        run: the column that names the run.
+    """
+
+    said: str
+    among: str
+    run: str = "run_uuid"
+
+    @property
+    def of_one(self) -> str:
+        """Of the run $1."""
+        return f"(select {self.said} from {self.among} {self.run} = $1)"  # noqa: S608 - of constants only
+
+    def of_many(self, place: int) -> str:
+        """Of each of the runs $1 that has some of it."""
+        rows = f"from {self.among} {self.run} = any($1::text[]) group by 2"
+        return f"select {place}, {self.run}, {self.said} {rows}"
+
+
+_PARTS = (
+    Part(_METRICS, "latest_metrics where"),
+    Part(_PAIRS, "params where"),
+    Part(_PAIRS, "tags where"),
+    Part(
+        _DATA,
+        "inputs i join datasets d on d.dataset_uuid = i.source_id "
+        "left join input_tags t on t.input_uuid = i.input_uuid where i.destination_type = 'RUN' and",
+        "i.destination_id",
+    ),
+    Part(_MODELS, "inputs where source_type = 'RUN_OUTPUT' and destination_type = 'MODEL_OUTPUT' and", "source_id"),
+)
+# Told by runs/get only.
+_INPUTS = Part(_USED, "inputs where source_type = 'RUN_INPUT' and destination_type = 'MODEL_INPUT' and", "source_id")
+_COUNT = 1 + len(_PARTS)
+
+ONE = f"""select {", ".join([_INFO, *(part.of_one for part in (*_PARTS, _INPUTS))])}
+from runs r where r.run_uuid = $1"""  # noqa: S608 - of constants only
+# A row for each part that a run has, with the part's number and the run.
+MANY = "\nunion all ".join([
+    f"select 0, r.run_uuid, {_INFO} from runs r where r.run_uuid = any($1::text[])",  # noqa: S608 - of constants only
+    *(part.of_many(place) for place, part in enumerate(_PARTS, 1)),
+])  # fmt: skip
+
+
+def one(row: Row) -> str:
+    """The JSON of a run.
+
+    Args:
+        row: of `ONE`.
 
     Raises:
         UnsureError: the database holds what upstream cannot write.
     """
-    (
-        run_id, name, experiment, user, status, start, end, artifacts, stage,
-        metric_keys, metric_values, metric_times, metric_steps, odd, param_keys, param_values, tag_keys, tag_values,
-        data_ids, *data, output_ids, output_steps, input_ids,
-    ) = row  # fmt: skip
-    if experiment is None or user is None or status is None or start is None or stage is None:
+    return _written(row)
+
+
+def many(rows: Iterable[Row], wanted: Sequence[str]) -> Iterator[str]:
+    """The JSON of runs, in the order wanted.
+
+    Args:
+        rows: of `MANY`.
+        wanted: their ids.
+
+    Raises:
+        UnsureError: the database holds what upstream cannot write, or no more one of the runs.
+    """
+    found: dict[str, list[str | None]] = {run: [None] * _COUNT for run in wanted}
+    if len(found) != len(wanted):
         raise UnsureError
-    info: dict[str, Any] = {
-        "run_id": run_id, "run_uuid": run_id, "experiment_id": str(experiment), "user_id": user, "status": status,
-        "start_time": start, "lifecycle_stage": stage,
-    }  # fmt: skip
-    if not name and tag_keys and _RUN_NAME in tag_keys:
-        name = tag_values[tag_keys.index(_RUN_NAME)] or name
-    if name is not None:
-        info["run_name"] = name
-    if end:
-        info["end_time"] = end
-    if artifacts:
-        info["artifact_uri"] = artifacts
-    said: dict[str, Any] = {}
-    if metric_keys:
-        said["metrics"] = [
-            {"key": key, "value": value, "timestamp": time, "step": step}
-            for key, value, time, step in zip(
-                metric_keys, plain(metric_values) if odd else metric_values, metric_times, metric_steps, strict=True
-            )
-        ]
-        if odd and None in metric_times:
-            raise UnsureError
-    if param_keys:
-        said["params"] = pairs(param_keys, param_values)
-    if tag_keys:
-        said["tags"] = pairs(tag_keys, tag_values)
-    inputs: dict[str, Any] = {}
-    if data_ids:
-        inputs["dataset_inputs"] = _datasets(data_ids, *data)
-    if input_ids:
-        inputs["model_inputs"] = [{"model_id": found} for found in input_ids]
-    outputs: dict[str, Any] = {}
-    if output_ids:
-        found = zip(output_ids, output_steps, strict=True)
-        outputs["model_outputs"] = [{"model_id": model, "step": step} for model, step in found]
-    return orjson.dumps({"info": info, "data": said, "inputs": inputs, "outputs": outputs})
+    for part, run, said in rows:
+        found[run][part] = said
+    return map(_written, found.values())
+
+
+def _written(parts: Sequence[str | None]) -> str:
+    info, metrics, params, tags, data, outputs, *more = parts
+    if not info or metrics == "":
+        raise UnsureError
+    said = [
+        f'"{name}":[{text_}]' for name, text_ in (("metrics", metrics), ("params", params), ("tags", tags)) if text_
+    ]
+    inputs = [f'"dataset_inputs":{_datasets(orjson.loads(data))}'] if data else []
+    if more and more[0]:
+        inputs.append(f'"model_inputs":[{more[0]}]')
+    made = f'"model_outputs":[{outputs}]' if outputs else ""
+    return f'{{"info":{info},"data":{{{",".join(said)}}},"inputs":{{{",".join(inputs)}}},"outputs":{{{made}}}}}'
+
+
+def _datasets(rows: Iterable[Sequence[Any]]) -> str:
+    """Each dataset once, with its tags."""
+    found: dict[str, dict[str, Any]] = {}
+    for dataset, name, digest, kind, source, schema, profile, tag, value in rows:
+        entry = found.get(dataset)
+        if entry is None:
+            said = {"name": name, "digest": digest, "source_type": kind, "source": source}
+            if schema:
+                said["schema"] = schema
+            if profile:
+                said["profile"] = profile
+            entry = found[dataset] = {"dataset": said}
+        if tag is not None:
+            entry.setdefault("tags", []).append({"key": tag, "value": value})
+    return orjson.dumps(list(found.values())).decode()
 
 
 def pairs(keys: Sequence[str], values: Sequence[str | None]) -> list[dict[str, str]]:
@@ -134,20 +170,3 @@ def plain(values: Iterable[float]) -> list[float | str]:
 
 def _named(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _datasets(ids: Sequence[str], *columns: Sequence[str | None]) -> list[dict[str, Any]]:
-    """Each dataset once, with its tags."""
-    found: dict[str, dict[str, Any]] = {}
-    for dataset, name, digest, kind, source, schema, profile, tag, value in zip(ids, *columns, strict=True):
-        entry = found.get(dataset)
-        if entry is None:
-            said = {"name": name, "digest": digest, "source_type": kind, "source": source}
-            if schema:
-                said["schema"] = schema
-            if profile:
-                said["profile"] = profile
-            entry = found[dataset] = {"dataset": said}
-        if tag is not None:
-            entry.setdefault("tags", []).append({"key": tag, "value": value})
-    return list(found.values())

@@ -12,6 +12,7 @@ from homeport.tracking.fast.writes.body import (
     LARGEST_INTEGER,
     LONGEST_KEY,
     LONGEST_PARAM,
+    LONGEST_RUN_NAME,
     LONGEST_TAG,
     RUN_NAME,
     body,
@@ -25,6 +26,7 @@ from homeport.tracking.fast.writes.body import (
 )
 from homeport.tracking.fast.writes.group import Groups
 from homeport.tracking.fast.writes.logged import Entries, Logged
+from homeport.tracking.fast.writes.named import Renamed, Renaming
 from homeport.tracking.front.call import Answer, Call
 
 LARGEST_DOUBLE = 1.7976931348623157e308  # how MLflow stores an infinity
@@ -43,6 +45,7 @@ _PAIR_KEYS = frozenset({"key", "value"})
 _RUN_PAIR_KEYS = frozenset({"run_id", "run_uuid", "key", "value"})
 
 _LOGGED = Logged()
+_RENAMED = Renamed()
 
 
 def stored(value: float) -> tuple[float, bool]:
@@ -221,8 +224,8 @@ def read_metric(call: Call) -> tuple[str, Entries] | None:
     return (run, entries) if entries is not None else None
 
 
-def read_batch(call: Call) -> tuple[str, Entries] | None:
-    """log-batch's run and entries."""
+def read_batch(call: Call) -> tuple[str, Entries, str] | None:
+    """log-batch's run and entries, and the run's new name, which stands among the tags; empty if there is none."""
     given = body(call)
     if given is None or not given.keys() <= _LOG_BATCH_KEYS:
         return None
@@ -230,12 +233,15 @@ def read_batch(call: Call) -> tuple[str, Entries] | None:
     reader = _metrics(given.get("metrics", []))
     params = _pairs(given.get("params", []), LONGEST_PARAM)
     tags = _pairs(given.get("tags", []), LONGEST_TAG)
-    if run is None or reader is None or params is None or tags is None or RUN_NAME in tags:
+    if run is None or reader is None or params is None or tags is None:
         return None
     if len(reader.keys) + len(params) + len(tags) > _MOST_ENTITIES:
         return None
+    name = tags.pop(RUN_NAME, None)
+    if name is not None and not 0 < len(name) <= LONGEST_RUN_NAME:
+        return None
     entries = reader.entries(_columns(params), _columns(tags))
-    return (run, entries) if entries is not None else None
+    return (run, entries, name or "") if entries is not None else None
 
 
 def read_pair(call: Call, longest: int) -> tuple[str, str, str] | None:
@@ -271,9 +277,10 @@ class Logging:
         found = read_batch(call)
         if found is None:
             return None
-        run, entries = found
+        run, entries, name = found
         rows = 1 + sum(len(columns[0]) for columns in entries if columns)
-        return await self._groups.write(_LOGGED, run, entries, rows, len(call.body))
+        kind, data = (_RENAMED, Renaming(entries, name)) if name else (_LOGGED, entries)
+        return await self._groups.write(kind, run, data, rows, len(call.body))
 
     async def log_parameter(self, call: Call) -> Answer | None:
         """runs/log-parameter."""

@@ -12,6 +12,7 @@ from typing import Any
 from homeport.tracking.fast.writes.body import (
     LONGEST_KEY,
     LONGEST_RUN_ID,
+    LONGEST_RUN_NAME,
     LONGEST_TAG,
     RUN_NAME,
     body,
@@ -30,7 +31,6 @@ from homeport.tracking.front.call import Answer, Call
 
 _CREATE_KEYS = frozenset({"experiment_id", "user_id", "run_name", "start_time", "tags"})
 _UPDATE_KEYS = frozenset({"run_id", "run_uuid", "status", "end_time", "run_name"})
-_LONGEST_NAME = 250
 _LONGEST_USER = 256
 # service.proto's RunStatus
 STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
@@ -71,10 +71,10 @@ def read_created(call: Call) -> Made | None:
     tags = _tags(given.get("tags"))
     if experiment is None or start is None or tags is None:
         return None
-    if not is_text(user, _LONGEST_USER) or not is_text(name, _LONGEST_NAME):
+    if not is_text(user, _LONGEST_USER) or not is_text(name, LONGEST_RUN_NAME):
         return None
     tagged = tags.get(RUN_NAME)
-    if tagged is not None and (not tagged or len(tagged) > _LONGEST_NAME or (name and name != tagged)):
+    if tagged is not None and (not tagged or len(tagged) > LONGEST_RUN_NAME or (name and name != tagged)):
         return None
     return Made("", experiment, user, name or tagged or "", start, tags)
 
@@ -97,7 +97,7 @@ def read_changed(call: Call) -> tuple[str, Change] | None:
         if end is None:
             return None
     name = given.get("run_name")
-    if run is None or (name is not None and not is_text(name, _LONGEST_NAME)):
+    if run is None or (name is not None and not is_text(name, LONGEST_RUN_NAME)):
         return None
     return run, Change(status, end, name or None, True)
 
@@ -146,7 +146,7 @@ class Runs:
         given = call.json
         if given is None or given.get("key") != RUN_NAME:
             return await self._logging.set_tag(call)
-        found = read_pair(call, _LONGEST_NAME)
+        found = read_pair(call, LONGEST_RUN_NAME)
         if found is None or not found[2]:
             return None
         return await self._groups.write(_CHANGED, found[0], Change(None, None, found[2], False), 1, len(call.body))

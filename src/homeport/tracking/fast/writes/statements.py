@@ -19,7 +19,7 @@ _LONGEST_URI = 200
 
 # Locations to which upstream's `append_to_uri_path` surely adds with a slash between and nothing else: no query, no
 # fragment, no `..`, nothing that is written anew.
-_PLAIN_LOCATION = r"^(mlflow-artifacts:/|s3://[a-z0-9][a-z0-9.-]*(/|$)|/)([A-Za-z0-9_-][A-Za-z0-9._-]*(/|$))*$"
+PLAIN_LOCATION = r"^(mlflow-artifacts:/|s3://[a-z0-9][a-z0-9.-]*(/|$)|/)([A-Za-z0-9_-][A-Za-z0-9._-]*(/|$))*$"
 
 
 def appended(location: str, path: str) -> str:
@@ -45,7 +45,7 @@ _CREATE = f"""with made as (
   from unnest($1::text[], $2::int4[], $3::text[], $4::text[], $5::int8[]) as g(id, experiment, user_id, name, start)
   join experiments e on e.experiment_id = g.experiment and e.lifecycle_stage = 'active',
   lateral (select {appended("e.artifact_location", "g.id || '/artifacts'")} as uri) as l
-  where e.artifact_location ~ '{_PLAIN_LOCATION}' and length(l.uri) <= {_LONGEST_URI}
+  where e.artifact_location ~ '{PLAIN_LOCATION}' and length(l.uri) <= {_LONGEST_URI}
   order by g.experiment
   returning run_uuid, artifact_uri
 ), tagged as (

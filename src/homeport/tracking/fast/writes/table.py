@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from homeport import exposure
 from homeport.tracking.fast.database import Database
 from homeport.tracking.fast.writes.experiments import Experiments
 from homeport.tracking.fast.writes.group import Groups
 from homeport.tracking.fast.writes.inputs import Inputs
 from homeport.tracking.fast.writes.logging import Logging
+from homeport.tracking.fast.writes.models import Models
 from homeport.tracking.fast.writes.runs import Runs
+from homeport.tracking.fast.writes.traces import ROLLUPS, Traces
 from homeport.tracking.front.call import Route, Subject
 
 
@@ -27,7 +30,9 @@ class Writes:
         self._logging = Logging(self._groups)
         self._runs = Runs(self._groups, self._logging)
         self._inputs = Inputs(self._groups)
-        self._experiments = Experiments(self._groups)
+        self._models = Models(self._groups)
+        self._traces = Traces(self._groups)
+        self._experiments = Experiments(self._groups, environ)
 
     @property
     def groups(self) -> list[Groups]:
@@ -55,6 +60,20 @@ class Writes:
             self._experiments.set_tag,
             Subject.EXPERIMENT,
         )
+        models, of_model = self._models, Subject.LOGGED_MODEL
+        yield Route.mlflow("create-logged-model", "POST", "logged-models", models.create, Subject.EXPERIMENT)
+        yield Route.mlflow("finalize-logged-model", "PATCH", "logged-models/{}", models.finalize, of_model)
+        params = "logged-models/{}/params"
+        yield Route.mlflow("log-logged-model-params", "POST", params, models.log_params, of_model)
+        yield Route.mlflow("set-logged-model-tags", "PATCH", "logged-models/{}/tags", models.set_tags, of_model)
+        if exposure.authentication(self._environ) is not exposure.Authentication.BASIC:
+            create = self._experiments.create  # with logins MLflow gives the creator rights on it
+            yield Route.mlflow("create-experiment", "POST", "experiments/create", create, Subject.ADMIN)
+
+        if not self._environ.get(ROLLUPS, "").strip():  # with them, writing a trace means more
+            traces = self._traces
+            yield Route("export-spans", "POST", ("/v1/traces",), traces.export, Subject.ADMIN)
+            yield Route.mlflow("start-trace", "POST", "traces", traces.start, Subject.ADMIN, version="3.0")
 
     async def close(self) -> None:
         """Finish what is under way."""
