@@ -196,8 +196,8 @@ def test_ctrl_c_twice_kills_even_in_the_middle_of_a_start(new_home: NewHome) -> 
     below = keeper.children(recursive=True)
     foreground.send_signal(signal.SIGINT)
     foreground.send_signal(signal.SIGINT)
-    foreground.communicate(timeout=30)
-    assert foreground.returncode == 130
+    said = foreground.communicate(timeout=30)
+    assert foreground.returncode == 130, said
     psutil.wait_procs([keeper, *below], timeout=15)
     assert not [p for p in (keeper, *below) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 

@@ -63,6 +63,11 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, _AGAIN)
 
 
+def is_raced(error: BaseException) -> bool:
+    """Whether another server may just have inserted the same row, which the next attempt would see."""
+    return isinstance(error, asyncpg.UniqueViolationError)
+
+
 class UnsupportedUrlError(ValueError):
     """The fast lane cannot use this database; says why."""
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from homeport.tracking.fast.database import Connection, Database, is_away, is_lost, is_passing, is_refusal
+from homeport.tracking.fast.database import Connection, Database, is_away, is_lost, is_passing, is_raced, is_refusal
 from homeport.tracking.front.call import Answer
 
 WRITERS = 2  # groups in flight
@@ -242,7 +242,7 @@ class Groups:
                     if perf_counter() - lost > self._patience:
                         return [UNKNOWN] * len(items)
                     await asyncio.sleep(_PAUSE)
-                elif is_passing(error) and tries > 0:
+                elif (is_passing(error) or is_raced(error)) and tries > 0:
                     tries -= 1
                 elif len(items) > 1:
                     return [(await self._write(index, [item], lost))[0] for item in items]
