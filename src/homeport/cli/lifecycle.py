@@ -119,10 +119,13 @@ class _TwoStep:
         self._before = {sig: signal.signal(sig, self._on_signal) for sig in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         for sig, handler in self._before.items():
             # Once it was asked to end, a late second Ctrl-C must not change the exit code.
             signal.signal(sig, signal.SIG_IGN if self.stopped else handler)
+        if isinstance(error, HomeportError) and self._signals > 1:
+            # What is killed may have no time to say how it ended, and that is no failure of this command.
+            raise click.exceptions.Exit(self.exit_code)
 
     def _on_signal(self, sig: int, _frame: object) -> None:
         self._signals += 1
