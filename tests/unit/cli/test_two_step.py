@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,15 @@ from homeport.cli.lifecycle import _TwoStep
 from homeport.errors import HomeportError
 
 GONE = HomeportError(code="SUPERVISOR_GONE", what="it ended without a word", fix="homeport up")
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A command that was interrupted goes on to ignore signals: right for one that ends, not for the tests after this."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def interrupted(times: int) -> None:
