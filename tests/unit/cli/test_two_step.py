@@ -18,7 +18,7 @@ GONE = HomeportError(code="SUPERVISOR_GONE", what="it ended without a word", fix
 
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
-    """A command that was interrupted goes on to ignore signals: right for one that ends, not for the tests after this."""
+    """A command that was interrupted ignores signals from then on: right for one that ends, not for later tests."""
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     yield
     for each, handler in before.items():
