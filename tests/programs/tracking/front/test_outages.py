@@ -16,6 +16,7 @@ import psutil
 import pytest
 import requests
 
+from homeport.tracking.front.proxy import _DYING
 from tests.programs.database.programs import eventually
 from tests.programs.tracking.front.started import Line, Through, through
 
@@ -102,7 +103,7 @@ def test_who_only_looks_is_not_told_that_a_server_died_but_of_two_in_a_row() -> 
         answer = pool.submit(requests.get, f"{made.url}/die/silently", timeout=60)
         for _ in range(2):
             made.peers[0].process.wait(20)
-            time.sleep(1.2)  # so that the next one is surely another one, not one that is dying
+            time.sleep(_DYING + 0.2)  # so that the next one is surely another one, not one that is dying
             made.serve()
         assert answer.result(20).status_code == 502
         assert made.seen()["asked"] == 0  # a third was not asked

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.programs.database.programs import eventually
 from tests.programs.tracking.front.started import Line, Through, through
 
 _LAST = b"GET /status/200 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -31,7 +33,7 @@ def answers(port: int, pieces: list[bytes], pause: float = 0.0) -> list[tuple[by
     with Line(port) as line:
         for piece in pieces:
             line.say(piece)
-            time.sleep(pause)
+            time.sleep(pause)  # so that they arrive one by one
         rest = _DATE.sub(b"", line.rest())
     found = []
     while rest:
@@ -142,21 +144,21 @@ REQUESTS = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=6), st.lists(st.integers(0, 800), max_size=5))
 def test_pipelined_and_cut_anywhere_they_are_answered_in_turn(
-    both: tuple[Through, Through], requests: list[bytes], cuts: list[int]
+    both: tuple[Through, Through], sent: list[bytes], cuts: list[int]
 ) -> None:
-    whole = b"".join(requests) + _LAST
+    whole = b"".join(sent) + _LAST
     places = sorted({0, *(cut % len(whole) for cut in cuts), len(whole)})
     pieces = [whole[start:end] for start, end in itertools.pairwise(places)]
     ours, uvicorns = (answers(each.port, pieces, pause=0.002) for each in both)
-    assert len(ours) == len(requests) + 1
+    assert len(ours) == len(sent) + 1
     assert ours == uvicorns
 
 
 def test_a_server_that_is_told_to_end_finishes_the_hot_call_first_and_then_closes() -> None:
     with through() as front, Line(front.port) as idle, Line(front.port) as line:
         assert idle.ask(request("POST", "/echo/answered", b"1"))[0] == 200
-        line.say(request("POST", "/echo/written", b"last"))
-        time.sleep(0.1)
+        line.say(request("POST", "/echo/long", b"last"))
+        eventually(lambda: requests.get(f"{front.url}/echo/done", timeout=20).json() == ["last"])  # it is under way
         front.front.process.terminate()
         status, headers, _ = line.ask(b"")
         assert (status, line.rest(), idle.rest()) == (200, b"", b"")

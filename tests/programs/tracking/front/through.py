@@ -51,6 +51,12 @@ async def _write(call: Call) -> Answer | None:
     return Answer(b"{}")
 
 
+async def _take_long(call: Call) -> Answer | None:
+    _done.append(call.body.decode())
+    await asyncio.sleep(1.5)  # so that the server is told to end meanwhile
+    return Answer(b"{}")
+
+
 async def _tell(_call: Call) -> Answer | None:
     return Answer(orjson.dumps(_done))
 
@@ -67,7 +73,8 @@ class SomeLane:
             _route("answered", "POST", _answer), _route("asked", "POST", _ask),
             _route("left", "POST", _leave), _route("left", "GET", _leave),
             _route("failing-read", "GET", _fail), _route("failing-write", "POST", _fail),
-            _route("refused", "POST", _refuse), _route("written", "POST", _write), _route("done", "GET", _tell),
+            _route("refused", "POST", _refuse), _route("long", "POST", _take_long),
+            _route("written", "POST", _write), _route("done", "GET", _tell),
             Route("search-failing", "POST", ("/echo/search",), _fail, Subject.NOTHING),
         ]
     )  # fmt: skip
