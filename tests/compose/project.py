@@ -251,11 +251,12 @@ class Stack(Homeport):
         return self.call(self.serving_url + path, body, headers={"authorization": f"Bearer {key}"} if key else {})
 
     def serves(self, model: str, version: str) -> None:
-        """Wait until this version of the model answers."""
+        """Wait until every worker serves this version of the model."""
 
         def there() -> bool:
-            answer = self.serving(f"/v2/models/{model}")
-            return answer.status == 200 and version in answer.json["versions"]
+            answer = self.serving("/status?workers=true")
+            workers = answer.json["each_worker"] if answer.status == 200 else []
+            return bool(workers) and all(f"{model}/{version}" in row.get("served", {}) for row in workers)
 
         eventually(there, 90, f"version {version} of {model} served")
 

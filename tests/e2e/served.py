@@ -63,11 +63,12 @@ class Serving:
         return {row["name"]: row for row in self.get("/status").body["models"]}
 
     def serves(self, name: str, version: str, timeout: float = 60.0) -> None:
-        """Wait until a model's version answers in whichever worker is asked."""
+        """Wait until every worker serves a model's version; each looks at the registry by itself, one after the other."""
 
         def there() -> bool:
-            found = [self.get(f"/v2/models/{name}/versions/{version}/ready").status for _ in range(8)]
-            return found == [200] * 8
+            answer = self.get("/status?workers=true")
+            workers = answer.body["each_worker"] if answer.status == 200 else []
+            return bool(workers) and all(f"{name}/{version}" in row.get("served", {}) for row in workers)
 
         eventually(there, timeout, f"{name}/{version} in service")
 
