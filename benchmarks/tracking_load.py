@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+import psutil
 from measure import pss_mb
 from tracking_servers import Server
 
@@ -222,14 +223,18 @@ def download(server: Server, path: str, size: int) -> float:
 
 
 @contextmanager
-def watching(server: Server) -> Iterator[list[float]]:
-    """The PSS of a server's processes in MB, every quarter of a second."""
-    found = [pss_mb([server.pid])]
+def watching(pids: Sequence[int], server: Server) -> Iterator[list[list[float]]]:
+    """The PSS in MB of all of a server's processes, and of each of `pids` by itself, every quarter of a second."""
+
+    def look() -> list[float]:
+        return [pss_mb([server.pid]), *(pss_mb([pid]) for pid in pids)]
+
+    found = [look()]
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.25):
-            found.append(pss_mb([server.pid]))
+            found.append(look())
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -238,3 +243,8 @@ def watching(server: Server) -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
+
+
+def front(server: Server) -> int:
+    """Homeport's front: of the two processes its server forks the first (homeport.tracking.server)."""
+    return min(child.pid for child in psutil.Process(server.pid).children())

@@ -25,9 +25,9 @@ _FILES = "/static-files/"
 _REMEMBERED = 2419200  # seconds: names carry a hash of what is in them
 _PIECE = 256 * 1024
 _TEXT = {"application/ecmascript", "application/javascript", "application/sql", "application/xml"}  # with a charset
-_LEFT_TO_MLFLOW = {
-    b"range", b"if-range", b"if-modified-since", b"if-match", b"if-unmodified-since", b"origin",
-}  # fmt: skip
+_LEFT_TO_MLFLOW = {b"range", b"if-range", b"if-match", b"if-unmodified-since", b"origin"}
+_KNOWN, _SINCE = b"if-none-match", b"if-modified-since"  # browsers send both; the first wins (RFC 9110, 13.1.3)
+_TAG = re.compile(rb'(?:W/)?("[^"]*")')
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")  # names that need no quotes
 _PREFIX = "_MLFLOW_STATIC_PREFIX"
 
@@ -83,18 +83,28 @@ class Pages:
             scope: ASGI's.
             send: ASGI's.
         """
-        asked = {name: value for name, value in scope["headers"] if name in _LEFT_TO_MLFLOW or name == b"if-none-match"}
-        if not _LEFT_TO_MLFLOW.isdisjoint(asked):
+        asked = dict(scope["headers"])
+        if not _LEFT_TO_MLFLOW.isdisjoint(asked) or (_SINCE in asked and _KNOWN not in asked):
             return 0
         if not page.file:
             headers = [(b"content-type", page.kind), (b"content-length", b"%d" % len(page.words)), *common]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.words})
             return 200
-        return await _file(page, asked.get(b"if-none-match"), scope["method"], common, send)
+        return await _file(page, asked.get(_KNOWN), scope["method"], common, send)
 
 
-async def _file(page: Page, known: bytes | None, method: str, common: Iterable[tuple[bytes, bytes]], send: Any) -> int:  # noqa: ANN401 - ASGI's
+async def _file(
+    page: Page,
+    condition: bytes | None,
+    method: str,
+    common: Iterable[tuple[bytes, bytes]],
+    send: Any,  # noqa: ANN401 - ASGI's
+) -> int:
+    one = None if condition is None else _TAG.fullmatch(condition.strip())
+    if condition is not None and one is None:  # several, or any
+        return 0
+    known = one[1] if one else None
     try:
         number = os.open(page.file, os.O_RDONLY)
     except OSError:
@@ -102,8 +112,6 @@ async def _file(page: Page, known: bytes | None, method: str, common: Iterable[t
     with open(number, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
         stat = os.fstat(number)
         tag = f'"{stat.st_mtime}-{stat.st_size}-{adler32(page.file.encode()) & 0xFFFFFFFF}"'.encode()
-        if known is not None and known != tag:
-            return 0
         name = os.path.basename(page.file).encode()  # noqa: PTH119 - a string is all that is wanted
         headers = [
             (b"content-disposition", b"inline; filename=" + name),
@@ -114,7 +122,7 @@ async def _file(page: Page, known: bytes | None, method: str, common: Iterable[t
         ]
         if page.max_age:
             headers.append((b"expires", formatdate(int(time.time()) + page.max_age, usegmt=True).encode()))
-        if known is not None:
+        if known == tag:
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return 304

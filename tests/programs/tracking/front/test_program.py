@@ -111,13 +111,23 @@ def test_the_pages_files_are_served_as_mlflow_serves_them_without_asking_it(
     assert ("expires" in seen) == ("expires" in headers)
 
 
-def test_a_file_that_the_browser_has_is_not_sent_again_in_the_headers_that_mlflow_gives(server: Guarded) -> None:
-    tag = {"If-None-Match": server.ask("GET", "/").headers["ETag"]}
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("{tag}", 304), ("W/{tag}", 304), ('"another"', 200), ('W/"another"', 200), ('""', 200),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("since", [{}, {"If-Modified-Since": "Sat, 21 Nov 2099 00:00:00 GMT"}])
+def test_a_file_that_the_browser_has_is_not_sent_again_in_the_headers_that_mlflow_gives(
+    server: Guarded, asked: str, status: int, since: dict[str, str]
+) -> None:
+    known = {"If-None-Match": asked.replace("{tag}", server.ask("GET", "/").headers["ETag"]).strip(), **since}
     before = passed(server)
-    mine = server.ask("GET", "/", headers=tag)
+    mine = server.ask("GET", "/", headers={"Accept-Encoding": "identity", **known})
     assert passed(server) == before
-    status, headers, _ = direct(server, "GET", "/", tag)
-    assert (mine.status_code, mine.content) == (status, b"") == (304, b"")
+    theirs, headers, body = direct(server, "GET", "/", known)
+    assert (mine.status_code, theirs) == (status, status)
+    assert mine.content == body
     seen = {name.lower(): value for name, value in mine.headers.items()}
     assert {n: v for n, v in seen.items() if n not in _OWN} == {n: v for n, v in headers.items() if n not in _OWN}
 
@@ -128,6 +138,7 @@ def test_a_file_that_the_browser_has_is_not_sent_again_in_the_headers_that_mlflo
      ("/static-files/%2e%2e/%2e%2e/__init__.py", {}), ("/static-files//index.html", {}), ("/static-files/", {}),
      ("/static-files/lib", {}), ("/", {"Range": "bytes=0-9"}), ("/", {"Origin": "http://localhost:3000"}),
      ("/", {"Host": "evil.example.org"}), ("/", {"If-Modified-Since": "Sat, 21 Nov 2099 00:00:00 GMT"}),
+     ("/", {"If-None-Match": '"one", "two"'}), ("/", {"If-None-Match": "*"}),
      ("/", {"X-MLflow-Workspace": "w"}), ("/build/index.html", {}), ("/no/such", {})],
 )  # fmt: skip
 def test_what_is_asked_in_an_unusual_way_is_answered_by_mlflow(
