@@ -1,7 +1,8 @@
 """The image's entry point: secrets from files into the environment a program reads, then that program, in this process.
 
-Compose mounts each secret as a file; the programs read variables. `X_FILE` becomes `X`, `X_TEMPLATE` becomes `X` with
-each {name} filled in, percent-encoded. This module refuses to know which program it starts and what a secret is for.
+Compose and Kubernetes mount each secret as a file; the programs read variables. `X_FILE` becomes `X`, `X_TEMPLATE`
+becomes `X` with each {name} filled in, percent-encoded. This module refuses to know which program it starts and what a
+secret is for.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from homeport import program
 from homeport.errors import ExitCode, HomeportError
 
 SECRETS = Path("/run/secrets")
+# Kubernetes needs another: clouds mount their own tokens below /var/run/secrets, which is this very directory.
+DIRECTORY = "HOMEPORT_SECRETS_DIRECTORY"
 _FILE, _TEMPLATE = "_FILE", "_TEMPLATE"
 _PLACE = re.compile(r"\{([A-Za-z0-9][A-Za-z0-9_.-]*)\}")
 
@@ -27,7 +30,7 @@ def main() -> None:
     argv = sys.argv[1:]
 
     def start() -> None:
-        environ = resolved(os.environ)
+        environ = resolved(os.environ, Path(os.environ.get(DIRECTORY) or SECRETS))
         program.replace(command(argv, environ), environ)
 
     program.run(start)
@@ -115,8 +118,9 @@ def _read(name: str, path: Path) -> str:
             code="CONTAINER_SECRET_UNREADABLE",
             what=f"{name} needs the secret file {path}, which cannot be read",
             evidence=(("error", reason), ("user", f"{os.getuid()}:{os.getgid()}")),
-            why="the secrets are files beside compose.yaml, in secrets/, mounted into the container",
-            fix=f"make them with `homeport render env`, or write secrets/{path.name} (mode 0444 in a directory 0700)",
+            why="Compose mounts secrets/ beside compose.yaml into the container, Kubernetes a Secret with that key",
+            fix=f"Compose: `homeport render env`, or write secrets/{path.name} (0444 in a directory 0700). "
+            f"Kubernetes: put the key {path.name} into the Secret",
         ) from error
     if not value:
         raise HomeportError(

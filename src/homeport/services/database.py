@@ -9,6 +9,7 @@ from homeport.model.values import Bind, Part, Path, Ref, Secret, SecretFile, Set
 from homeport.services import images
 from homeport.services.sizing import Sizing
 from homeport.settings import Settings
+from homeport.tracking.backend_store import with_driver
 
 NAME = "database"
 MARIADB = "mariadb"
@@ -24,7 +25,7 @@ def backend_store_uri(settings: Settings) -> Value:
     """The URI MLflow is given: of our own database, or the user's with the driver MLflow is tested with."""
     if not settings.embedded_database:
         # A secret as a whole: it holds a password, and what resolves it must not show it.
-        return Secret("backend-store-uri", given=_with_driver(settings.backend_store_uri))
+        return Secret("backend-store-uri", given=with_driver(settings.backend_store_uri))
     maria = settings.database_engine == MARIADB
     return Template(
         "mysql+pymysql://{user}:{password}@{address}/{db}"
@@ -147,15 +148,3 @@ def _mariadb(settings: Settings, sizing: Sizing) -> Service:
             pids=1024,
         ),
     )
-
-
-def _with_driver(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    # SQLAlchemy 2.1 took psycopg 3 as its default; MLflow 3.17 relies on psycopg2's untyped parameters.
-    drivers = {
-        "postgres": "postgresql+psycopg2",
-        "postgresql": "postgresql+psycopg2",
-        "mysql": "mysql+pymysql",
-        "mariadb": "mysql+pymysql",
-    }
-    return f"{drivers.get(scheme, scheme)}://{rest}"

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -41,8 +41,19 @@ _SCHEMES = {
     "sqlite": (_SQLITE, "sqlite3"),
     "sqlite+pysqlite": (_SQLITE, "sqlite3"),
 }
+# What people and operators write -> what MLflow is tested with. SQLAlchemy 2.1 takes psycopg 3 where no driver is
+# named; MLflow 3.17 relies on psycopg2's untyped parameters.
+_DRIVERS = {
+    "postgres": "postgresql+psycopg2",
+    "postgresql": "postgresql+psycopg2",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 _PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two tries
+# For libpq: after ten seconds without a sign of life a connection is over, whether something was sent (ms) or not (s).
+NOTICED = {"tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 
 
 class Connection(Protocol):
@@ -137,7 +148,7 @@ class BackendStore:
         arguments = {
             "connect_timeout": max(2, round(timeout)),
             "application_name": "homeport",
-            "tcp_user_timeout": 10_000,
+            **NOTICED,
             **self.options,
             "host": self.host,
             "port": self.port,
@@ -200,6 +211,18 @@ def parse(uri: str) -> BackendStore:
         database=database,
         options=dict(parse_qsl(found["query"] or "")),
     )
+
+
+def with_driver(uri: str) -> str:
+    """The URI with the driver MLflow is tested with, where it names none."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}"
+
+
+def name_driver(environ: MutableMapping[str, str]) -> None:
+    """Do that to MLFLOW_BACKEND_STORE_URI, for this program and what it starts: a Secret has it as others write it."""
+    if uri := environ.get(_VARIABLE):
+        environ[_VARIABLE] = with_driver(uri)
 
 
 def rows(connection: Connection, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:

@@ -24,7 +24,7 @@ from homeport.errors import HomeportError
 from homeport.exposure import Authentication, authentication
 from homeport.tracking import accounts, prepared, schema, upstream
 from homeport.tracking.accounts import Account, Deed
-from homeport.tracking.backend_store import BackendStore, Connection, parse, rows
+from homeport.tracking.backend_store import BackendStore, Connection, name_driver, parse, rows
 from homeport.tracking.schema import USERS, Step
 
 _LOCK = int.from_bytes(b"homeport")  # PostgreSQL's advisory locks are 64-bit numbers of the database
@@ -33,6 +33,7 @@ _LONGEST_WAIT = 86400  # seconds, for MySQL, which has no "for ever"
 
 def main() -> None:
     """Bring the schema to head, and the accounts of the platform into it, and say in one line what was done."""
+    name_driver(os.environ)
     store = parse(program.setting("MLFLOW_BACKEND_STORE_URI"))
     patience = program.number("HOMEPORT_DATABASE_TIMEOUT", 60.0)
     wanted = accounts.wanted(os.environ) if authentication() is Authentication.BASIC else ()
