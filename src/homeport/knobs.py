@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from homeport.accepts import Accepts, Taking, taking
 from homeport.errors import ExitCode, HomeportError
 
 Parser = Callable[[Any], Any]
 MASK = "********"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
-_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-_BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Knob:
     def is_secret(self) -> bool:
         """Whether the whole value is a secret; then NAME_FILE works too."""
         return self.parse is secret or self.holds_secret
+
+    @property
+    def accepts(self) -> Accepts:
+        """Which values are taken; any text where the parser does not say."""
+        return self.parse.accepts if isinstance(self.parse, Taking) else Accepts()
 
     @property
     def default_shown(self) -> str:
@@ -140,14 +145,16 @@ def optional_path(raw: object) -> Path | None:
     return path(raw) if str(raw or "").strip() else None
 
 
+@taking(Accepts(least=1, most=253, pattern=rf"{_LABEL}(\.{_LABEL})*"))
 def domain(raw: object) -> str:
     """A domain name or an address, without scheme, port or path."""
     value = text(raw).lower().rstrip(".")
-    if not _DOMAIN.fullmatch(value):
+    if not domain.accepts.fits(value):
         raise ValueError("must be a domain name such as example.org, without https://, port or path")
     return value
 
 
+@taking(Accepts(bool))
 def flag(raw: object) -> bool:
     """true/false, yes/no, on/off, 1/0."""
     if isinstance(raw, bool):
@@ -158,7 +165,7 @@ def flag(raw: object) -> bool:
     raise ValueError("must be true or false")
 
 
-def number(least: int, most: int) -> Callable[[object], int]:
+def number(least: int, most: int) -> Taking[int]:
     """A whole number in a range, both ends included."""
 
     def parse(raw: object) -> int:
@@ -170,10 +177,10 @@ def number(least: int, most: int) -> Callable[[object], int]:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return value
 
-    return parse
+    return Taking(parse, Accepts(int, least, most))
 
 
-def real(least: float, most: float) -> Callable[[object], float]:
+def real(least: float, most: float) -> Taking[float]:
     """A number in a range, both ends included."""
 
     def parse(raw: object) -> float:
@@ -185,13 +192,13 @@ def real(least: float, most: float) -> Callable[[object], float]:
             raise ValueError(f"must be a number from {least:g} to {most:g}")
         return value
 
-    return parse
+    return Taking(parse, Accepts(float, least, most))
 
 
 fraction = real(0, 1)
 
 
-def choice(*words: str) -> Callable[[object], str]:
+def choice(*words: str) -> Taking[str]:
     """One of some words."""
 
     def parse(raw: object) -> str:
@@ -200,18 +207,14 @@ def choice(*words: str) -> Callable[[object], str]:
             raise ValueError(f"must be one of: {', '.join(words)}")
         return value
 
-    return parse
+    return Taking(parse, Accepts(words=words))
 
 
-_TCP_PORT = number(0, 65535)
+port = number(0, 65535)
+"""A TCP port, 1 to 65535, or 0 for any free one."""
 
 
-def port(raw: object) -> int:
-    """A TCP port, 1 to 65535, or 0 for any free one."""
-    return _TCP_PORT(raw)
-
-
-def uri(*schemes: str) -> Callable[[object], str]:
+def uri(*schemes: str) -> Taking[str]:
     """A URI of one of the schemes (a driver may follow: `mysql+pymysql`); "" allows a plain path, made absolute."""
 
     def parse(raw: object) -> str:
@@ -235,13 +238,14 @@ def uri(*schemes: str) -> Callable[[object], str]:
             raise ValueError(f"is not a valid URI: {error}") from error
         return value
 
-    return parse
+    return Taking(parse, Accepts(schemes=schemes))
 
 
+@taking(Accepts(least=3, most=63, pattern=r"[a-z0-9]((\.?-)*\.?[a-z0-9])*"))
 def s3_bucket(raw: object) -> str:
     """A bucket name by the rules of S3: 3 to 63 of a-z, 0-9, dot and hyphen."""
     value = text(raw)
-    if not _BUCKET.fullmatch(value):
+    if not s3_bucket.accepts.fits(value):
         raise ValueError("must be 3 to 63 of a-z, 0-9, dot and hyphen, and start and end with a letter or digit")
     return value
 

@@ -21,8 +21,10 @@ INTERNAL = frozenset(
         "HOMEPORT_EXPORTED", "HOMEPORT_REASON_FILE", "HOMEPORT_NO_SKIP", "HOMEPORT_SERVING_URL", "HOMEPORT_IMAGE",
         "HOMEPORT_SECRETS", "HOMEPORT_MAX_CONNECTIONS", "HOMEPORT_PRESIGNED_URLS",
         "HOMEPORT_GATEWAY_ENTRYPOINT", "HOMEPORT_GATEWAY_RESOLVER", "HOMEPORT_UID", "HOMEPORT_GID",
+        "HOMEPORT_SERVING_REPLICAS", "HOMEPORT_SECRETS_DIRECTORY",
     }
 )  # fmt: skip
+_OTHERS = ("HOMEPORT_TEST_", "HOMEPORT_LOAD_")  # of the tests and of the load test
 
 # MinIO's names, from stacks of the time when it was the usual object store -> ours.
 MINIO = {
@@ -119,7 +121,7 @@ def unknown(layer: Mapping[str, str], source: str, knobs: Iterable[Knob]) -> tup
     return tuple(
         f"{name} ({source}) is no setting of Homeport and is ignored. {did_you_mean(name, known)}".rstrip()
         for name in sorted(layer)
-        if name.startswith("HOMEPORT_") and name not in known and not name.startswith("HOMEPORT_TEST_")
+        if name.startswith("HOMEPORT_") and name not in known and not name.startswith(_OTHERS)
     )
 
 

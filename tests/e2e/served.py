@@ -63,7 +63,7 @@ class Serving:
         return {row["name"]: row for row in self.get("/status").body["models"]}
 
     def serves(self, name: str, version: str, timeout: float = 60.0) -> None:
-        """Wait until every worker serves a model's version; each looks at the registry by itself, one after the other."""
+        """Wait until every worker serves a model's version; each looks at the registry by itself."""
 
         def there() -> bool:
             answer = self.get("/status?workers=true")

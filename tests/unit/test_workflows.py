@@ -33,7 +33,12 @@ def test_every_action_is_pinned_to_a_commit_and_says_its_version() -> None:
 def test_a_workflow_may_nothing_and_each_job_says_what_it_needs() -> None:
     for path in WORKFLOWS:
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name
-    allowed = {"image.yml:publish": {"contents": "read", "packages": "write", "id-token": "write"}}
+    allowed = {
+        "image.yml:publish": {"contents": "read", "packages": "write", "id-token": "write"},
+        "chart.yml:publish": {
+            "contents": "read", "packages": "write", "id-token": "write", "attestations": "write",
+        },
+    }  # fmt: skip
     for name, job in jobs():
         assert job["permissions"] == allowed.get(name, {"contents": "read"}), name
 
@@ -47,7 +52,7 @@ def test_every_job_ends_by_itself_and_keeps_no_credentials() -> None:
 
 def test_only_the_job_that_publishes_gets_a_secret() -> None:
     for name, job in jobs():
-        if name != "image.yml:publish":
+        if name not in {"image.yml:publish", "chart.yml:publish"}:
             assert "secrets." not in yaml.safe_dump(job), name
 
 

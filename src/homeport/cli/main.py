@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "train": ("client", "Train a reference model on real data and register it."),
     },
     "Other targets": {
-        "render": ("render", "Write compose files, or an .env with generated secrets."),
+        "render": ("render", "Write compose files, an .env with generated secrets, or values for the chart."),
     },
     "Look closer": {
         "doctor": ("diagnose", "Check this machine and this home, and say what to mend."),

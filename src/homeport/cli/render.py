@@ -1,4 +1,4 @@
-"""render compose, render env: the files that run the platform in containers, and a site's own files beside them."""
+"""render compose, env, values: the files that run the platform in containers, a site's own, a chart's values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from homeport.cli.context import json_option, output, short_path
+from homeport.cli.context import json_option, output, settings, short_path, target_options
 from homeport.cli.output import Output
 from homeport.errors import ExitCode
 
@@ -22,9 +22,9 @@ _SHOWN = 40  # lines of a difference
 _NAMED = 8  # variables
 
 
-@click.group(epilog="Examples: homeport render env · homeport render compose --check")
+@click.group(epilog="Examples: homeport render env · homeport render compose --check · homeport render values")
 def render() -> None:
-    """Write compose files, or an .env with generated secrets."""
+    """Write compose files, an .env with generated secrets, or values for the chart."""
 
 
 @render.command(epilog="Examples: homeport render compose · homeport render compose --check")
@@ -118,3 +118,73 @@ def env(ctx: click.Context, *, directory: Path, check: bool, as_json: bool) -> i
             'the files belong to root; make them as the user who starts Compose: docker run --user "$(id -u):$(id -g)"'
         )
     return ExitCode.FAILED if incomplete else ExitCode.OK
+
+
+@render.command(
+    epilog="Examples: homeport render values > values.yaml · homeport render values --secrets cluster-secrets"
+)
+@click.option(
+    "--secrets",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write every password and key that the chart needs into DIR, for one Secret; this platform's own.",
+)
+@click.option(
+    "--output",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write into FILE instead of stdout.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when FILE is not what it would be.")
+@target_options
+@json_option
+@click.pass_context
+def values(ctx: click.Context, *, secrets: Path | None, file: Path | None, check: bool, as_json: bool) -> int:
+    """Print values for the chart: what this platform's settings say otherwise than its defaults.
+
+    No password stands in them. What has no counterpart in a cluster is named in comments, and so are the commands
+    that make the Secrets.
+    """
+    from homeport.render.chart import fragment, keys
+    from homeport.render.chart.carried import carried
+    from homeport.render.chart.origin import of_home, of_site
+
+    if check and not file:
+        raise click.UsageError("--check compares with a file: name it by --output FILE", ctx)
+    out = output(ctx, as_json=as_json)
+    found = settings(ctx, out)
+    place = Path(ctx.obj.get("directory") or ".").expanduser()
+    origin = of_site(found, place, os.environ) if found.target == "compose" else of_home(found)
+    moved = carried(origin.settings, origin.target, image=origin.image, one_secret=secrets is not None)
+    text = fragment.text(moved, secrets)
+    changes = fragment.difference(file, text) if file else []
+    made: list[str] = []
+    if not check:
+        if secrets:
+            made = keys.write(origin, moved, secrets)
+        if file and changes:
+            fragment.write(file, text)
+    if as_json:
+        out.data(
+            {
+                "values": moved.nested(),
+                "first": moved.steps,
+                "left": [{"name": name, "why": why} for name, why in moved.left],
+                "made": made,
+                "stale": bool(check and changes),
+            }
+        )
+        return ExitCode.FAILED if check and changes else ExitCode.OK
+    if made:
+        out.progress(f"made    {short_path(secrets.absolute()) if secrets else ''}: {', '.join(made)}")
+    if not file:
+        out.result(text.rstrip("\n"))
+    elif not changes:
+        out.result(f"{file} is as it should be")
+    else:
+        out.result(f"{'stale' if check else 'wrote'}  {file}  {_count(changes)}")
+        if check:
+            _difference(out, changes)
+            out.result(f"  fix: homeport render values --output {file}")
+    return ExitCode.FAILED if check and changes else ExitCode.OK

@@ -32,6 +32,7 @@ _NOT_HERE = {
     "HOMEPORT_SERVE": ("none",),
 }
 _IN_URI = {"POSTGRES_USER", "POSTGRES_DB"}  # Compose puts them into a URI as they stand
+PLAIN_IN_URI = r"[A-Za-z0-9._~-]+"
 
 
 @dataclass
@@ -77,7 +78,7 @@ def make(directory: Path, *, check: bool = False) -> Outcome:
     outcome.notes += layers.unknown(
         {name: value for name, value in given.items() if name not in OF_COMPOSE}, ENV, knobs()
     )
-    variants = _variants(given, settings)
+    variants = variants_of(given, settings)
     values = _values(directory, found, given, variants)
     try:
         _write_env(directory, values, outcome, check=check)
@@ -108,14 +109,14 @@ def _settings(given: Mapping[str, str]) -> Settings:
             raise item.refused(
                 raw, source, f"{item.env}={raw} is for plain processes", "remove it, or write another value"
             )
-        if item.env in _IN_URI and not re.fullmatch(r"[A-Za-z0-9._~-]+", str(raw)):
+        if item.env in _IN_URI and not re.fullmatch(PLAIN_IN_URI, str(raw)):
             raise item.refused(
                 raw, source, f"{item.env} must be letters, digits, . _ ~ - only", f"choose another {item.env}"
             )
     return Settings(**values)
 
 
-def _variants(given: Mapping[str, str], settings: Settings) -> tuple[Variant, ...]:
+def variants_of(given: Mapping[str, str], settings: Settings) -> tuple[Variant, ...]:
     """The variants that COMPOSE_FILE names, else those that the settings ask for."""
     if given.get("COMPOSE_FILE"):
         named = re.split(r"[:;]", given["COMPOSE_FILE"])
