@@ -50,6 +50,7 @@ class ServingConfig:
         environments: directory of Python environments for isolated models; None without one.
         keys: of which a request must say one; none where nobody is asked.
         shared: the directory in which all keep artifacts themselves; None where they go through the tracking server.
+        one_of_many: others answer meanwhile, so that this one is ready only once it can answer as they do.
     """
 
     host: str
@@ -74,6 +75,7 @@ class ServingConfig:
     environments: Path | None = None
     keys: tuple[str, ...] = field(default=(), repr=False)
     shared: Path | None = None
+    one_of_many: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> ServingConfig:
@@ -109,6 +111,7 @@ class ServingConfig:
             environments=Path(environments) if environments else None,
             keys=_keys(env),
             shared=Path(shared) if shared else None,
+            one_of_many=env.get("HOMEPORT_SERVING_ONE_OF_MANY", "").lower() == "true",
         )
 
     @property

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,11 +129,19 @@ class Worker:
                 await asyncio.to_thread(self._tracing.stop)
 
     async def _first_look(self) -> None:
-        """Ready when the registry was read once and what it names is loaded; a huge model is not waited for."""
+        """Ready when the registry was read once and what it names is loaded; a huge model is not waited for.
+
+        One of many waits for it, and for a registry that is away: what it has not, the others have.
+        """
         loop = asyncio.get_running_loop()
-        late = loop.time() + _READY_SECONDS
+        late = loop.time() + (inf if self._config.one_of_many else _READY_SECONDS)
         while not self._follower.first.is_set() and loop.time() < late:
             await asyncio.sleep(0.02)
+        error = self._follower.status()["registry"]["error"]
+        while self._config.one_of_many and error is not None and not any(self._dispatch.entries()):
+            await asyncio.sleep(_TICK_SECONDS)
+            looked = await asyncio.to_thread(self._follower.poll_now, None, _RELOAD_SECONDS)
+            error = looked.registry["error"] if looked.registry["reachable"] is not None else "no answer yet"
         self._dispatch.started = True
 
     async def _look_for(self, name: str) -> None:

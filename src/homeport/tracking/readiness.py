@@ -7,6 +7,7 @@ the others. Refuses to know how the answer is served.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -57,6 +58,9 @@ class Readiness:
         artifacts_destination: where artifacts go; S3 and local directories are asked, others are not.
         timeout: seconds until a part counts as not answering.
         users: whether the database must hold the users of basic-auth, too.
+
+    A schema that this MLflow does not know is a newer one. For a server that saw its own schema once, that is an update
+    under way, and it stays ready: else all old servers would turn away clients before the first new one is up.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class Readiness:
         self._destination = artifacts_destination
         self._timeout = timeout
         self._chains = (schema.RUNS, schema.USERS) if users else (schema.RUNS,)
+        # Shared by all processes that are forked later: a worker that replaces another one knows what that one saw.
+        self._was_at_head = mmap.mmap(-1, mmap.PAGESIZE)
         self._state: _State | None = None
 
     def check(self) -> list[Problem]:
@@ -79,7 +85,7 @@ class Readiness:
         if state is None or state.pid != os.getpid():
             # Locks, threads and connections of a parent are of no use here. Dropping a connection does not end it:
             # the drivers close only what their own process opened.
-            state = self._state = _State(_parts(self._uri, self._destination, self._chains))
+            state = self._state = _State(_parts(self._uri, self._destination, self._chains, self._was_at_head))
         with state.lock:
             if time.monotonic() >= state.good_until:
                 state.problems = _ask_all(state.askers, self._timeout)
@@ -142,8 +148,8 @@ def _ask_all(askers: list[_Asker], timeout: float) -> list[Problem]:
     return [problem for asker in askers if (problem := asker.answer(deadline)) is not None]
 
 
-def _parts(uri: str, artifacts: str, chains: tuple[schema.Chain, ...]) -> list[Part]:
-    parts: list[Part] = [_Database(uri, chains)]
+def _parts(uri: str, artifacts: str, chains: tuple[schema.Chain, ...], was_at_head: mmap.mmap) -> list[Part]:
+    parts: list[Part] = [_Database(uri, chains, was_at_head)]
     scheme = urlsplit(artifacts).scheme
     if scheme == "s3":
         parts.append(_Bucket(destination(artifacts)))
@@ -155,10 +161,11 @@ def _parts(uri: str, artifacts: str, chains: tuple[schema.Chain, ...]) -> list[P
 
 @dataclass
 class _Database:
-    """The database answers, and its schemas are those that this MLflow wants."""
+    """The database answers, and its schemas are those that this MLflow wants, or were and are newer now."""
 
     uri: str = field(repr=False)
-    chains: tuple[schema.Chain, ...] = (schema.RUNS,)
+    chains: tuple[schema.Chain, ...]
+    was_at_head: mmap.mmap = field(repr=False)  # a byte for each chain: whether it was seen
     name: str = "database"
     _connection: Connection | None = field(default=None, init=False, repr=False)
 
@@ -168,9 +175,11 @@ class _Database:
             store = parse(self.uri)
             connection = self._connection = store.connect(timeout=_PART_TIMEOUT)
             revisions = [schema.state(store, connection, chain).revision for chain in self.chains]
-        for chain, found in zip(self.chains, revisions, strict=True):
+        for index, (chain, found) in enumerate(zip(self.chains, revisions, strict=True)):
             wanted = schema.head(chain)
-            if found != wanted:
+            if found == wanted:
+                self.was_at_head[index] = 1
+            elif not (self.was_at_head[index] and found is not None and found not in schema.revisions(chain)):
                 raise HomeportError(
                     code="SCHEMA_NOT_AT_HEAD",
                     what="the database's schema is not the one this MLflow needs",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from urllib.parse import unquote, urlsplit
 from homeport import exposure, marker, program
 from homeport.errors import HomeportError
 from homeport.prefork import Master, listeners
-from homeport.tracking import accounts, internal, private_store, room, upstream
+from homeport.tracking import accounts, internal, lost_connections, private_store, room, upstream
 from homeport.tracking.artifacts import public
+from homeport.tracking.backend_store import name_driver
 from homeport.tracking.near import as_if_direct
+from homeport.tracking.readiness import Readiness
 
 _FRONT = 0  # the other one is MLflow's
 _DRAIN_SECONDS = 2  # the front, which is MLflow's only client, has ended by then
@@ -83,6 +86,7 @@ def main() -> None:
     Raises:
         HomeportError: a setting is missing or wrong, the port is taken, or processes keep dying.
     """
+    name_driver(os.environ)
     config = ServerConfig.from_environ(os.environ)
     exposure.check("the tracking server", config.host, asks=config.basic_auth, fix=f"set {exposure.VARIABLE}=basic")
     public.endpoint_of(os.environ)  # said before the seconds of import
@@ -104,11 +108,13 @@ def main() -> None:
             application = _with_users(config) if config.basic_auth else upstream.plain()
             private_store.apply()
             public.apply()
+            lost_connections.apply()
+            readiness = Readiness(config.backend_store_uri, config.artifacts_destination, users=config.basic_auth)
             if jobs:
                 _launch_job_runner(config, directory)
 
             def serve(index: int, _listener: socket.socket) -> None:
-                _serve_worker(config, application, doors[index], turn.fileno(), shared)
+                _serve_worker(config, application, doors[index], turn.fileno(), shared=shared, readiness=readiness)
 
             Master(name="tracking", count=config.workers, serve=serve, sockets=[listener]).run()
 
@@ -193,30 +199,40 @@ def _launch_job_runner(config: ServerConfig, directory: str) -> None:
     _launch_job_execution_runner(env, os.getpid())
 
 
+def _open_stores(config: ServerConfig) -> None:
+    """Upstream's stores; the first of them makes the experiment "Default", and another host's may have been first."""
+    from mlflow.server.handlers import initialize_backend_stores
+
+    try:
+        initialize_backend_stores(config.backend_store_uri, config.backend_store_uri, config.artifact_root)
+    except Exception as error:  # what is really wrong, the second time says, too
+        sys.stderr.write(f"the stores are opened once more: {type(error).__name__}\n")
+        initialize_backend_stores(config.backend_store_uri, config.backend_store_uri, config.artifact_root)
+
+
 def _serve_worker(
     config: ServerConfig,
     application: Any,  # noqa: ANN401 - an ASGI application
     door: str,
     turn: int,
+    *,
     shared: Mapping[str, str] | None,
+    readiness: Readiness,
 ) -> None:
     import fcntl
 
     import uvicorn
-    from mlflow.server.handlers import initialize_backend_stores
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from homeport.tracking.app import front
     from homeport.tracking.front.private import KEEP_ALIVE
     from homeport.tracking.gate import Gate
-    from homeport.tracking.readiness import Readiness
 
     # Connections are opened here, never before the fork: two processes on one connection corrupt it.
     # One worker after the other: upstream's check for the experiment "Default" is no check when two do it at once.
     fcntl.lockf(turn, fcntl.LOCK_EX)
-    initialize_backend_stores(config.backend_store_uri, config.backend_store_uri, config.artifact_root)
+    _open_stores(config)
     fcntl.lockf(turn, fcntl.LOCK_UN)
-    readiness = Readiness(config.backend_store_uri, config.artifacts_destination, users=config.basic_auth)
     users = upstream.Users() if config.basic_auth else None
     # A site's own function in place of passwords is known to upstream only, which then decides alone.
     gate = Gate(users, os.environ.get(_JOBS_TOKEN, "")) if users and not users.asked_by_others else None

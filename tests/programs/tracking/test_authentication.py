@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from homeport.tracking import schema
 from homeport.tracking.gate import OPEN, OPEN_BELOW
 from tests.programs.database.programs import eventually
 from tests.programs.database.server import PASSWORD, Server
@@ -221,10 +222,11 @@ def test_a_database_that_is_away_is_no_wrong_password(postgres: Server, new: Cal
 def test_strangers_learn_that_it_is_not_ready_and_not_why(postgres: Server, new: Callable[..., Guarded]) -> None:
     server = new(HOMEPORT_WORKERS="1").start()
     name = server.env["MLFLOW_BACKEND_STORE_URI"].rpartition("/")[2]
-    postgres.ask("UPDATE alembic_version_auth SET version_num = 'fedcba987654'", database=name)
+    older = schema.lineage(None, schema.head(schema.USERS), schema.revisions(schema.USERS))[-2]
+    postgres.ask(f"UPDATE alembic_version_auth SET version_num = '{older}'", database=name)
     eventually(lambda: server.ask("GET", "/ready").status_code == 503)
     near, far = server.ask("GET", "/ready"), server.ask("GET", "/ready", headers={"X-Forwarded-For": "203.0.113.9"})
-    assert "fedcba987654" in near.json()["problems"][0]["message"]
+    assert older in near.json()["problems"][0]["message"]
     assert far.json() == {"ready": False, "problems": [{"part": "database"}]}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from homeport.tracking import readiness as module
+from homeport.tracking import schema
 from homeport.tracking.readiness import Readiness
 from tests.programs.database.server import Server
 from tests.programs.objectstore.store import ACCESS, SECRET, Store
@@ -195,3 +196,55 @@ def test_problems_carry_no_password(tmp_path: Path) -> None:
     problems = Readiness("postgresql+psycopg2://mlflow:s3cr3t@127.0.0.1:1/mlflow", str(tmp_path)).check()
     assert [problem.part for problem in problems] == ["database"]
     assert "s3cr3t" not in str(problems)
+
+
+_NEWER = "UPDATE alembic_version SET version_num = 'fedcba987654'"
+
+
+def test_a_server_that_saw_its_schema_stays_ready_when_a_newer_mlflow_moves_it_on(
+    at_head: str, tmp_path: Path, postgres: Server
+) -> None:
+    readiness = Readiness(at_head, str(tmp_path))
+    assert readiness.check() == []
+    postgres.ask(_NEWER, database=at_head.rsplit("/", 1)[1])
+    assert forget(readiness).check() == []
+
+
+def test_a_server_that_never_saw_its_schema_is_not_ready_with_a_newer_one(
+    at_head: str, tmp_path: Path, postgres: Server
+) -> None:
+    postgres.ask(_NEWER, database=at_head.rsplit("/", 1)[1])
+    assert parts(Readiness(at_head, str(tmp_path))) == ["database"]
+
+
+def test_a_server_that_saw_its_schema_is_not_ready_with_an_older_one(
+    at_head: str, tmp_path: Path, postgres: Server
+) -> None:
+    readiness = Readiness(at_head, str(tmp_path))
+    assert readiness.check() == []
+    older = schema.lineage(None, schema.head(), schema.revisions())[-2]
+    postgres.ask(f"UPDATE alembic_version SET version_num = '{older}'", database=at_head.rsplit("/", 1)[1])
+    assert parts(forget(readiness)) == ["database"]
+
+
+_REPLACED = """
+import os, sys
+import psycopg2
+from homeport.tracking.readiness import Readiness
+readiness = Readiness(*sys.argv[1:3])
+if not os.fork():
+    os._exit(len(readiness.check()))
+assert os.wait()[1] == 0
+connection = psycopg2.connect(sys.argv[1].replace("+psycopg2", ""))
+connection.cursor().execute(sys.argv[3])
+connection.commit()
+if not os.fork():
+    os._exit(len(readiness.check()))
+assert os.wait()[1] == 0, "the worker that replaced the first one forgot what that one saw"
+"""
+
+
+def test_a_worker_that_replaces_another_one_knows_what_that_one_saw(at_head: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _REPLACED, at_head, str(tmp_path), _NEWER]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

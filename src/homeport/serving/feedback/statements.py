@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PAGE = 100  # rows a statement: while the driver writes one, Python does nothing else
 _OLD = 1000  # rows removed at a time
+_SWEEPING = int.from_bytes(b"hp-sweep")  # an advisory lock: one server at a time removes old rows
 # The first rows under an id stay: what is written twice because an answer was lost is there once.
 _PREDICTION = (
     "INSERT INTO prediction (request_id, row, at, model, version, inputs, prediction, params) VALUES %s"
@@ -100,16 +101,21 @@ def write(connection: Any, batch: Sequence[Rows], on_refused: Callable[[], None]
 
 
 def remove_old(connection: Any, keep_days: float) -> bool:  # noqa: ANN401 - psycopg2 has no types
-    """Remove some rows older than that; whether there may be more."""
+    """Remove some rows older than that; whether there may be more. While another server does it, nothing is done."""
     more = False
     with contextlib.closing(connection.cursor()) as cursor:
-        for table in ("prediction", "feedback", "shadow"):
+        # Each server asks once an hour; a lock of the transaction also works behind a pooler.
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_SWEEPING,))
+        mine = cursor.fetchone()[0]
+        for table in ("prediction", "feedback", "shadow") if mine else ():
             cursor.execute(
                 f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - one of the three names above
                 f"SELECT ctid FROM {table} WHERE at < now() - %s * interval '1 day' ORDER BY at LIMIT {_OLD}))",
                 (keep_days,),
             )
             more = more or cursor.rowcount >= _OLD
+        cursor.execute("COMMIT")
     return more
 
 

@@ -215,6 +215,7 @@ class Front:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._lane.start()
+                self._guard.start()
                 await self._lane.settled()
                 await send({"type": "lifespan.startup.complete"})
             else:

@@ -142,6 +142,9 @@ class Table:
 class Guard:
     """Whether a caller may have a hot call answered; `None` means: MLflow decides, and answers."""
 
+    def start(self) -> None:
+        """Begin what it does beside requests."""
+
     async def permits(self, route: Route, call: Call) -> bool:
         """Whether upstream would surely let this caller do this. In doubt: no."""
         return True

@@ -18,7 +18,7 @@ from homeport.tracking.fast.database import UnsupportedUrlError, dsn
 CHANNEL = "homeport_permissions"
 _AGAIN_SECONDS = 1.0
 _ECHO_SECONDS = 3.0
-_BEAT_SECONDS = 30.0
+_BEAT_SECONDS, _BEAT_TIMEOUT = 2.0, 3.0  # one that hears nothing any more knows it after five seconds
 _TIMEOUT = 5.0
 _ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _NOTIFY = "select pg_notify($1, $2)"
@@ -38,10 +38,16 @@ class Changes:
         self._name = secrets.token_hex(8)
         self._echo: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._alone = url.startswith("sqlite")
         try:
             self._dsn = dsn(url)
         except UnsupportedUrlError:
             self._dsn = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether no server on another host can be on this database: it is a file."""
+        return self._alone
 
     def start(self) -> None:
         """Begin to listen; again, if need be."""
@@ -92,7 +98,7 @@ class Changes:
                     async with asyncio.timeout(_BEAT_SECONDS):
                         await ended.wait()
                         return
-                await connection.execute("select 1")
+                await connection.execute("select 1", timeout=_BEAT_TIMEOUT)
         finally:
             self.listening = False
             self.heard()

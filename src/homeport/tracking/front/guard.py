@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +36,9 @@ _FRESH = 0.8  # of that, after which it is asked again behind the back of who is
 _MOST = 50_000  # allowances remembered
 _MOST_RUNS = 200_000  # runs whose experiments are remembered: they never change
 _PATIENCE = 2.0  # seconds that the answer of a change waits until all others have heard of it
+# A worker that was comparing a password while it changed remembers it right after it was told to forget: told again.
+_COMPARED_BY = 2.0
+_DEAF_SECONDS = 4.0  # where other servers are not heard: between two times that workers forget
 _PLAIN = re.compile(r"[A-Za-z0-9/_.~-]+")
 # Paths under which something is changed that an allowance may rest on (mlflow 3.17.2, server/auth/routes.py), with
 # what a registered model's name stands for.
@@ -96,6 +99,12 @@ class Logins(Guard):
         self._closed = False  # a site's own authorization function: only MLflow can call it
         self._telling: set[asyncio.Task[None]] = set()
 
+    def start(self) -> None:
+        """Begin to hear what other servers change; for the private server also where nothing is answered here."""
+        self._changes.start()
+        if not self._changes.alone:
+            self._spawn(self._forget_while_deaf())
+
     async def permits(self, route: Route, call: Call) -> bool:
         """Whether MLflow allowed this caller this a moment ago, or does so now."""
         subject = route.subject
@@ -135,6 +144,7 @@ class Logins(Guard):
                     async with asyncio.timeout(_PATIENCE):
                         await asyncio.gather(self._workers_forget(), self._changes.tell())
                 self._forget()
+                self._spawn(self._forget_again())
             await send(message)
 
         return watched
@@ -146,7 +156,6 @@ class Logins(Guard):
             task.cancel()
 
     def _ask(self, key: Key, subject: Subject, call: Call, headers: dict[str, str]) -> asyncio.Task[_Verdict]:
-        self._changes.start()
         task = asyncio.get_running_loop().create_task(self._answer(key, subject, call, headers))
         self._asking[key] = task
         return task
@@ -222,7 +231,22 @@ class Logins(Guard):
 
     def _others_changed(self) -> None:
         self._forget()
-        task = asyncio.get_running_loop().create_task(self._workers_forget())
+        self._spawn(self._workers_forget())
+        self._spawn(self._forget_again())
+
+    async def _forget_again(self) -> None:
+        await asyncio.sleep(_COMPARED_BY)
+        self._forget()
+        await self._workers_forget()
+
+    async def _forget_while_deaf(self) -> None:
+        while True:
+            await asyncio.sleep(_DEAF_SECONDS)
+            if not self._changes.listening:
+                await self._workers_forget()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from homeport import program
+
 if TYPE_CHECKING:
     import uvicorn
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from homeport.tracking.front.ready import Lane as Seen
     from homeport.tracking.server import ServerConfig
 
-_DRAIN_SECONDS = 8
+_DRAIN = "HOMEPORT_DRAIN_SECONDS"  # that requests have to end in once it is told to stop
+_DRAIN_SECONDS = 8.0
 _BACKLOG = 2048
 _KEPT = 95  # seconds; the gateway keeps idle connections for 90, and none may close under its next request
 STOCK_METRICS = "prometheus_multiproc_dir"  # set where a user wants MLflow's own (PROMETHEUS_EXPORTER_ENV_VAR)
@@ -54,7 +57,7 @@ def listening(application: Front) -> uvicorn.Config:
         ws="none",
         timeout_keep_alive=_KEPT,
         proxy_headers=False,  # the private server looks at them, as if clients came in there
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_graceful_shutdown=round(program.number(_DRAIN, _DRAIN_SECONDS)),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from homeport.serving.feedback import schema
+from homeport.serving.feedback import schema, statements
 from homeport.serving.feedback.database import parse_uri
 from homeport.serving.feedback.log import DATABASE, REFUSED, UNREADABLE, Prediction, PredictionLog, ShadowDifference
 from homeport.serving.servable import Dialect, Request
@@ -204,6 +204,18 @@ def test_old_rows_are_removed_and_young_ones_stay(uri: str, session: Any, log: O
                  " VALUES ('old', now() - interval '91 days', 'm', '1', '2', '1', '1')")  # fmt: skip
     log(uri, keep_days=90)
     eventually(lambda: (count(session), count(session, "feedback"), count(session, "shadow")) == (1, 1, 0))
+
+
+def test_old_rows_are_removed_by_one_server_at_a_time(uri: str, session: Any) -> None:
+    run(session, "INSERT INTO feedback VALUES ('old', 0, '1', now() - interval '91 days')")
+    with contextlib.closing(psycopg2.connect(uri)) as other, contextlib.closing(psycopg2.connect(uri)) as mine:
+        mine.autocommit = True
+        run(other, f"SELECT pg_advisory_xact_lock({statements._SWEEPING})")
+        assert not statements.remove_old(mine, 90)
+        assert count(session, "feedback") == 1
+        other.rollback()
+        statements.remove_old(mine, 90)
+        assert count(session, "feedback") == 0
 
 
 def test_differences_of_a_shadow_are_written(uri: str, session: Any, log: Open) -> None:

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from homeport.tracking.front import server as front
 from tests.programs.database.programs import eventually, over
 from tests.programs.database.server import Server
 from tests.programs.tracking.front.started import Line
@@ -332,3 +334,10 @@ def test_a_master_that_is_killed_takes_all_with_it_and_what_it_left_is_swept_by_
     server.start()
     assert not left.exists()
     assert len(list(server.temporary.glob("homeport-mlflow-*"))) == 1
+
+
+def test_requests_under_way_have_as_long_to_end_as_the_platform_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    application: Any = None
+    assert front.listening(application).timeout_graceful_shutdown == 8
+    monkeypatch.setenv("HOMEPORT_DRAIN_SECONDS", "18")
+    assert front.listening(application).timeout_graceful_shutdown == 18
