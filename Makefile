@@ -44,9 +44,12 @@ test-all: install  ## every test but those of Compose and Kubernetes: faults, a 
 test-compose: install images  ## Compose on the Docker engine of this machine, end to end
 	@$(BIN)/python -m pytest -q -m compose
 
+CLUSTER ?= $(HOME)/.cache/homeport-cluster
+
 .PHONY: test-cluster
 test-cluster: install images  ## the chart on a Kubernetes that is made for it from its sources, end to end; needs root, Go and Docker
-	@$(BIN)/python -m pytest -q -m cluster
+	@.ci/cluster $(CLUSTER)
+	@HOMEPORT_TEST_CLUSTER_BIN=$(CLUSTER) $(BIN)/python -m pytest -q -m cluster
 
 .PHONY: images
 images: install  ## our image, and stand-ins for the others where no registry can be reached

@@ -12,7 +12,7 @@ from tests.cluster.release import Release
 
 
 @pytest.fixture(scope="module")
-def installed(release: Release, record_testsuite_property: pytest.FixtureRequest) -> Iterator[Release]:
+def installed(release: Release) -> Iterator[Release]:
     seconds = release.install()
     print(f"helm install --wait: {seconds:.0f} s")  # noqa: T201 - what the README of this folder quotes
     yield release
