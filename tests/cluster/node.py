@@ -105,7 +105,7 @@ class Node:
         for name, command in commands.items():
             log = self._log(name)
             self._programs[name] = subprocess.Popen(
-                self.inside(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.inside(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def _log(self, name: str) -> int:
@@ -130,7 +130,7 @@ class Node:
         """Loopback ports here that lead to these addresses there, for as long as the node lives."""
         door = subprocess.Popen(
             [*_BOUND, sys.executable, "-m", "tests.cluster.door", str(self._pid), *targets],
-            cwd=_HERE.parents[1], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            cwd=_HERE.parents[1], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         self._doors.append(door)
         assert door.stdout is not None

@@ -111,7 +111,9 @@ class Loop(MetricLoop):
     def assert_nothing_lost(self) -> None:
         """Every acknowledged step is in the metric's history, and none is there twice."""
         run_id = self._file.read_text().splitlines()[0]
-        found = self._platform.api("metrics/get-history", run_id=run_id, metric_key="m")
+        # What was hurt may still be away, and with it every way in.
+        ask = {"run_id": run_id, "metric_key": "m"}
+        found = eventually(lambda: self._platform.api("metrics/get-history", **ask), 60, "its history")
         history = Counter(int(metric.get("step", 0)) for metric in found["metrics"])
         assert not set(self.acknowledged()) - set(history), json.dumps(sorted(history))[:500]
         assert set(history.values()) == {1}

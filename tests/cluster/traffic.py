@@ -6,6 +6,7 @@ As a program (`python -m tests.cluster.traffic FILE RATE`, a JSON request on std
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -45,7 +46,7 @@ class Traffic:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [*self._inside, sys.executable, "-m", "tests.cluster.traffic", str(self._file), str(self._rate)],
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_ROOT,
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(_ROOT)},
         )  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(self._request.__dict__))
