@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,9 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fixed", _PATIENT, derandomize=True, database=None)
 settings.register_profile("explore", _PATIENT, print_blob=True)
 settings.load_profile("explore" if os.environ.get("HOMEPORT_EXPLORE") == "1" else "fixed")
+
+ROOT = Path(__file__).resolve().parents[1]
+WINE = "winequality-white.csv"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -34,3 +38,14 @@ def _environment_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
             "AWS_CA_BUNDLE",
         }:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def wine_csv() -> Path:
+    """The real wine data: beside the project, or from the cache that `homeport train wine-quality` fills."""
+    from homeport.settings import default_cache
+
+    for file in (ROOT.parent / "shared" / "data" / WINE, default_cache() / WINE):
+        if file.is_file():
+            return file
+    pytest.skip(f"no {WINE}: run `homeport train wine-quality` once, with a network")

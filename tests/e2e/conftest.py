@@ -15,9 +15,6 @@ from tests.differential.pair import Side, homeport, postgres
 from tests.e2e.harness import Homeport, Leaks, leaks
 from tests.e2e.served import Serving
 
-ROOT = Path(__file__).resolve().parents[2]
-WINE = "winequality-white.csv"
-
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homeport]:
@@ -65,17 +62,6 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     """A tracking server with the fast lane on, alone on a PostgreSQL."""
     with postgres() as server, homeport(server, tmp_path_factory.mktemp("tracking"), "tracking") as side:
         yield side
-
-
-@pytest.fixture(scope="session")
-def wine_csv() -> Path:
-    """The real wine data: beside the project, or from the cache that `homeport train wine-quality` fills."""
-    from homeport.settings import default_cache
-
-    for file in (ROOT.parent / "shared" / "data" / WINE, default_cache() / WINE):
-        if file.is_file():
-            return file
-    pytest.skip(f"no {WINE}: run `homeport train wine-quality` once, with a network")
 
 
 @pytest.fixture
