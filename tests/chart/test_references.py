@@ -14,7 +14,7 @@ from tests.chart.rendering import Object, Objects, Pod, at, merged, render
 # Services that select other pods than those of their own component: the end of the name -> components.
 OTHER_PODS = {
     "nobody": [],  # what is not answered from outside leads there
-    "serving-replicas": ["serving"],  # `helm test` asks every replica by its own address
+    "serving-replicas": ["serving"],  # every replica by its own address
 }
 # A controller makes names and labels from these (Kubernetes, ValidateCronJob; a StatefulSet's revision is a label).
 LONGEST = {"StatefulSet": 52, "CronJob": 52}

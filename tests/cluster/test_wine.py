@@ -17,11 +17,13 @@ from tests.cluster.release import Release
 from tests.e2e.harness import eventually
 
 MODEL = "wine-quality"
+SMALL = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}  # two cores carry all of it
 VALUES = {
-    "tracking": {"replicas": 2},
-    "serving": {"replicas": 2},
+    "tracking": {"replicas": 2, "resources": SMALL},
+    "serving": {"replicas": 2, "resources": SMALL},
     "training": {
         "enabled": True,
+        "resources": SMALL,
         "suspend": True,  # on demand: kubectl create job --from
         "command": ["python", "-m", "homeport.training", MODEL, "--data", "/data/wine.csv"],
         "extraVolumes": [{"name": "data", "configMap": {"name": "wine"}}],
