@@ -28,7 +28,7 @@ from loadtest.plan import PREFIX, USERS, Plan
 from loadtest.timeline import Timeline
 
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-_PATIENCE = 15.0  # seconds for a model that was promoted a moment ago
+_PATIENCE = 30.0  # seconds for a model that was promoted a moment ago
 _FINISH = 15  # seconds for a user to end what it is at, once the time is over
 _EPILOG = """Every option is a variable, too (HOMEPORT_LOAD_…; LOCUST_USERS, LOCUST_SPAWN_RATE, LOCUST_RUN_TIME). What
 is not listed goes to Locust as it is: --master --expect-workers 4 here, --worker --master-host HOST elsewhere."""

@@ -67,10 +67,16 @@ class Platform:
             time.sleep(_LOOK)
 
     def models(self) -> dict[str, Mapping[str, Any]]:
-        """What is served, by name."""
+        """What every worker of the replica that answers serves, by name; each worker follows the registry by itself."""
         headers = {"X-API-Key": self._plan.key} if self._plan.key else {}
-        answer = self._session.get(f"{self._plan.serving}/status", headers=headers, timeout=_PATIENCE, auth=_nobody)
-        return {model["name"]: model for model in _good(answer)["models"]}
+        url = f"{self._plan.serving}/status?workers=true"
+        told = _good(self._session.get(url, headers=headers, timeout=_PATIENCE, auth=_nobody))
+        workers = [row.get("served", {}) for row in told.get("each_worker", [])]
+        return {
+            model["name"]: model
+            for model in told["models"]
+            if all(f"{model['name']}/{model['version']}" in served for served in workers)
+        }
 
     def _history(self, written: Written) -> list[Mapping[str, Any]] | None:
         asked = {"run_id": written.run_id, "metric_key": written.key, "max_results": str(_MOST)}
