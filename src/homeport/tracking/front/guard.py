@@ -38,6 +38,7 @@ _MOST_RUNS = 200_000  # runs whose experiments are remembered: they never change
 _PATIENCE = 2.0  # seconds that the answer of a change waits until all others have heard of it
 # A worker that was comparing a password while it changed remembers it right after it was told to forget: told again.
 _COMPARED_BY = 2.0
+_TRIES = 2  # to ask MLflow while others change something
 _DEAF_SECONDS = 4.0  # where other servers are not heard: between two times that workers forget
 _PLAIN = re.compile(r"[A-Za-z0-9/_.~-]+")
 # Paths under which something is changed that an allowance may rest on (mlflow 3.17.2, server/auth/routes.py), with
@@ -162,14 +163,17 @@ class Logins(Guard):
 
     async def _answer(self, key: Key, subject: Subject, call: Call, headers: dict[str, str]) -> _Verdict:
         """What MLflow decides; remembered, if it allows it."""
-        age = self._age
         try:
-            user, steady = verdict = await self._decided(subject, call, headers)
+            for _ in range(_TRIES):
+                age = self._age
+                user, steady = verdict = await self._decided(subject, call, headers)
+                if age == self._age:
+                    break
+            else:  # something changes all the time: what was allowed before is not sure
+                return _NO
         finally:
             if self._asking.get(key) is asyncio.current_task():
                 del self._asking[key]
-        if age != self._age:  # something changed meanwhile: what was allowed before is no longer sure
-            return _NO
         if user is None or not steady:
             self._allowed.pop(key, None)
             return verdict
