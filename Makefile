@@ -131,6 +131,7 @@ lock: install  ## new hashes for what pyproject.toml asks for
 	@$(LOCK) --python-version 3.11 pyproject.toml -o requirements/base.txt
 	@$(LOCK) --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
 	@$(LOCK) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(LOCK) --python-version 3.11 requirements/go.in -o requirements/go.txt
 	@$(LOCK) --python-version 3.11 pyproject.toml requirements/torch.in -o requirements/torch.txt
 	@$(LOCK) --python-version 3.11 --no-deps requirements/stand-ins.in -o requirements/stand-ins.txt
 	@$(LOCK) --python-version 3.13 -c requirements/dev.txt requirements/image-build.in -o requirements/image-build.txt

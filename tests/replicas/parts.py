@@ -48,9 +48,9 @@ class Postgres:
         self._make(self._cluster(self.primary))
         self._start(self.primary)
 
-    def uri(self, database: str = "mlflow") -> str:
-        """As MLflow is told."""
-        return f"postgresql+psycopg2://mlflow:{PASSWORD}@{_NAME}:{_PORT}/{database}"
+    def uri(self, database: str = "mlflow", host: str = "") -> str:
+        """As MLflow is told; programs outside of the hosts, which do not know the name, are told `address`."""
+        return f"postgresql+psycopg2://mlflow:{PASSWORD}@{host or _NAME}:{_PORT}/{database}"
 
     def connect(self, database: str = "mlflow") -> Any:
         """A connection from here, in autocommit mode."""

@@ -38,7 +38,8 @@ def test_of_three_migrations_at_once_on_an_old_database_exactly_one_does_it(repl
     cluster = replicas(tracking=0)
     before = schema.lineage(None, schema.head(), schema.revisions())[-4]
     program = "import sys; from tests.programs.tracking.test_migrate import older; older(*sys.argv[1:])"
-    subprocess.run([sys.executable, "-Wignore", "-c", program, cluster.database.uri(), before], check=True, cwd=ROOT)
+    uri = cluster.database.uri(host=cluster.database.address)
+    subprocess.run([sys.executable, "-Wignore", "-c", program, uri, before], check=True, cwd=ROOT)
     assert len(_done_by(cluster)) == 1
 
 
