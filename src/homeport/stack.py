@@ -12,6 +12,7 @@ from homeport.services import observability
 from homeport.services.database import MARIADB, database
 from homeport.services.dbadmin import dbadmin
 from homeport.services.gateway import gateway, gateway_init
+from homeport.services.loadtest import loadtest
 from homeport.services.objectstore import is_s3, objectstore, objectstore_init
 from homeport.services.serving import serving, serving_migrate
 from homeport.services.sizing import Sizing, sizing, this_machine
@@ -22,7 +23,7 @@ from homeport.settings import Settings
 #   database ──healthy──► tracking-migrate ──completed──┐
 #   objectstore ─healthy─► objectstore-init ─completed──┴─► tracking ─healthy─► serving
 #   in containers also:  gateway-init ─completed─► gateway ◄─healthy─ tracking, serving
-#   and on demand:       training · dbadmin · prometheus, grafana
+#   and on demand:       training · loadtest · dbadmin · prometheus, grafana
 
 # A rendered file is for machines that are not known yet; MLflow does all the work where the database is MariaDB.
 _CONTAINERS, _WITH_MARIADB = Sizing(workers=1, serving=1), Sizing(workers=2, serving=1)
@@ -58,7 +59,7 @@ def build(settings: Settings, size: Sizing | None = None, target: Target = Targe
 def _only_in_containers(settings: Settings, nodes: list[Node]) -> list[Node]:
     """The gateway in front of what is there, and what is started on demand only."""
     metrics: list[Node] = [observability.prometheus(settings), observability.grafana(settings)]
-    more: list[Node] = [training(settings), dbadmin(settings), *metrics]
+    more: list[Node] = [training(settings), loadtest(settings), dbadmin(settings), *metrics]
     if settings.gateway == "own":
         routed = [n for n in (*nodes, *more) if isinstance(n, Service) and n.container.route]
         routes = {n.container.route: f"{n.name}:{n.ports[0].number}" for n in routed}

@@ -26,7 +26,8 @@ NOT_ON_KUBERNETES = {
     "grafana": "the cluster's own, by the dashboard's ConfigMap",
 }
 OF_OTHERS = ("database", "objectstore")
-ON_DEMAND = {"training": {"training": {"enabled": True}}}
+ON_DEMAND = {name: {name: {"enabled": True}} for name in ("training", "loadtest")}
+_OPTION = "a Job is told by values what elsewhere its command line says"
 # variable -> why only the chart has it, on every container of ours
 MORE_EVERYWHERE = {
     "HOMEPORT_SECRETS_DIRECTORY": "clouds mount tokens of their own below /var/run/secrets, which is /run/secrets",
@@ -47,6 +48,11 @@ MORE = {
     ("tracking", "AWS_SHARED_CREDENTIALS_FILE"): "as AWS_CONFIG_FILE",
     ("objectstore-init", "AWS_CONFIG_FILE"): "as AWS_CONFIG_FILE of tracking",
     ("objectstore-init", "AWS_SHARED_CREDENTIALS_FILE"): "as AWS_CONFIG_FILE of tracking",
+    **{("loadtest", f"LOCUST_{name}"): _OPTION for name in ("USERS", "SPAWN_RATE", "RUN_TIME")},
+    **{
+        ("loadtest", f"HOMEPORT_LOAD_{name}"): _OPTION
+        for name in ("PROCESSES", "SHARES", "PAUSE", "MODEL", "PROMETHEUS", "REPORT")
+    },
 }
 # (node, variable) -> why its value is another
 OTHER_VALUES = {
@@ -71,6 +77,9 @@ ORDER = {
     ("serving", "serving-migrate"): "not at all",
     # It runs on a schedule, long after; a run that meets no server fails and is seen.
     ("training", "tracking"): "not at all",
+    # It is asked for once the platform is there, and says at once when it is not.
+    ("loadtest", "tracking"): "not at all",
+    ("loadtest", "serving"): "not at all",
 }
 PATIENCE = {"tracking-migrate": "HOMEPORT_DATABASE_TIMEOUT", "objectstore-init": "HOMEPORT_BUCKET_TIMEOUT"}
 
@@ -107,8 +116,8 @@ def test_every_part_of_the_graph_is_in_the_chart_and_nothing_else_is(case: str) 
 
 
 def test_what_is_on_demand_is_there_when_it_is_asked_for() -> None:
-    for name, more in ON_DEMAND.items():
-        assert render(more).pod(name).owner.kind == "CronJob"
+    kinds = {name: render(more).pod(name).owner.kind for name, more in ON_DEMAND.items()}
+    assert kinds == {"training": "CronJob", "loadtest": "Job"}
 
 
 def test_services_go_on_and_jobs_end() -> None:
@@ -128,7 +137,8 @@ def test_our_image_starts_by_its_own_entry_point_and_the_store_by_a_shell() -> N
     for case, node, container in nodes():
         # `command` takes the place of the entry point, which fills in the secrets.
         assert ("command" in container.content) == bool(node.container.entrypoint), f"{case}: {node.name}"
-        image = node.container.image or f"ghcr.io/homeport/homeport:{_app_version()}"
+        own = "-".join(filter(None, ("homeport", node.container.variant)))
+        image = node.container.image or f"ghcr.io/homeport/{own}:{_app_version()}"
         assert container.content["image"] == image, f"{case}: {node.name}"
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster import images
 from tests.cluster.node import Node
 from tests.cluster.release import Release
-from tests.e2e.images.homeport import HOMEPORT
+from tests.e2e.images.homeport import HOMEPORT, LOADTEST
 
 HERE = Path(__file__).parent
 SETTINGS = {name: os.environ.get(name, "") for name in ("HOMEPORT_TEST_CLUSTER_BIN", "HOMEPORT_TEST_CLUSTER_CNI")}
@@ -46,6 +46,7 @@ def node(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         # As the chart names it, and a second name for upgrades to another.
         for name in (f"ghcr.io/homeport/{HOMEPORT}", "ghcr.io/homeport/homeport:next"):
             node.tag(f"docker.io/library/{HOMEPORT}", name)
+        node.tag(f"docker.io/library/{LOADTEST}", f"ghcr.io/homeport/{LOADTEST}")
         assert node.left()
         yield node
         assert node.ended() == []

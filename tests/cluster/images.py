@@ -13,9 +13,9 @@ from pathlib import Path
 from homeport.services.images import POSTGRES, SEAWEEDFS
 from tests.cluster.configuration import PAUSE
 from tests.e2e.images.engine import DOCKER
-from tests.e2e.images.homeport import HOMEPORT
+from tests.e2e.images.homeport import HOMEPORT, LOADTEST
 
-PLATFORM = (HOMEPORT, POSTGRES, SEAWEEDFS)
+PLATFORM = (HOMEPORT, LOADTEST, POSTGRES, SEAWEEDFS)
 
 
 def save(archive: Path) -> None:

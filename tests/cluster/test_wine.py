@@ -77,3 +77,19 @@ def test_under_load_every_answer_is_right_and_nothing_acknowledged_is_lost(
     assert kinds >= {"writer", "reader", "predictor", "artifacts"}
     assert [row for row in found["rows"] if row["failed"]] == []
     print((tmp_path / "report" / "report.md").read_text())  # noqa: T201 - the numbers, for who runs it with -rP
+
+
+def test_the_charts_own_load_test_says_the_same_from_inside(trained: Platform) -> None:
+    release = trained.release
+    asked = {"enabled": True, "users": 12, "spawnRate": 6, "duration": "12s", "resources": SMALL}
+    release.upgrade({**VALUES, "loadtest": asked})
+    (job,) = (each for each in release.objects("jobs") if "-loadtest-" in each["metadata"]["name"])
+    name = f"job/{job['metadata']['name']}"
+    try:
+        release.kubectl("wait", "--for=condition=complete", name, "--timeout=180s", timeout=200)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{release.kubectl('logs', name)}") from error
+    report = release.kubectl("logs", name)
+    assert "# Load test: passed" in report, report
+    kinds = {line.split("|")[1].split()[0] for line in report.splitlines() if line.startswith("| ")}
+    assert kinds >= {"writer", "reader", "predictor", "artifacts"}, report

@@ -30,11 +30,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if asked is None or asked.returncode:
         pytest.skip("no Docker engine answers; .ci/run starts one")
     from tests.e2e.images import stand_ins
-    from tests.e2e.images.homeport import make_homeport
+    from tests.e2e.images.homeport import make_homeport, make_loadtest
 
     stand_ins.make()
-    if not os.environ.get("HOMEPORT_TEST_IMAGE"):
-        make_homeport()
+    make_loadtest(os.environ.get("HOMEPORT_TEST_IMAGE") or make_homeport())
     with pytest.MonkeyPatch.context() as patch:
         for name, value in install_compose(tmp_path_factory.mktemp("docker")).items():
             patch.setenv(name, value)

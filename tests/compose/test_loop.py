@@ -70,6 +70,13 @@ def test_another_alias_is_served_without_a_restart(trained: Stack) -> None:
     assert trained.inspect("serving")["State"]["StartedAt"] == before
 
 
+def test_the_load_test_runs_beside_the_platform_and_finds_every_answer_right(trained: Stack) -> None:
+    asked = ["-e", "LOCUST_USERS=8", "-e", "LOCUST_RUN_TIME=8s", "-e", "HOMEPORT_LOAD_PAUSE=0.02"]
+    report = trained.composed("--profile", "loadtest", "run", "--rm", "-T", *asked, "loadtest")
+    kinds = {line.split("|")[1].split()[0] for line in report.splitlines() if line.startswith("| ")}
+    assert {"writer", "reader", "predictor", "artifacts"} <= kinds, report
+
+
 @pytest.mark.parametrize("path", ["/", "/api/2.0/mlflow/experiments/search", "/version", "/graphql", "/metrics"])
 def test_tracking_lets_nobody_in_without_a_password(running: Stack, path: str) -> None:
     assert running.call(running.tracking_uri + path).status in {401, 403, 404}

@@ -9,7 +9,9 @@ from tests.e2e.harness import eventually
 
 
 def test_nothing_of_a_profile_runs_unless_it_was_asked_for(running: Stack) -> None:
-    assert not {"dbadmin", "prometheus", "grafana", "training"} & set(running.composed("config", "--services").split())
+    assert not {"dbadmin", "prometheus", "grafana", "training", "loadtest"} & set(
+        running.composed("config", "--services").split()
+    )
 
 
 def test_adminer_answers_through_the_gateway_and_asks_for_the_databases_own_password(running: Stack) -> None:

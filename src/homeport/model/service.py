@@ -95,6 +95,7 @@ class Container:
 
     Args:
         image: image of another maker; empty: our own.
+        variant: our own with something beside it, made by images/VARIANT/Dockerfile on top of ours.
         entrypoint: replaces the image's.
         user: `uid:gid`, numeric where the image's names are not sure.
         networks: which networks it is in; the first is the one it is reached by.
@@ -111,6 +112,7 @@ class Container:
     """
 
     image: str = ""
+    variant: str = ""
     entrypoint: tuple[str, ...] = ()
     user: Value = ""
     networks: tuple[str, ...] = ("backend",)

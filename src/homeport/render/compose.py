@@ -86,6 +86,10 @@ def _program(node: Node, values: ComposeValues) -> Document:
     found: Document = {"image": container.image} if container.image else dict(OUR_OWN)
     if container.build:
         found["build"] = {"context": ".", "dockerfile": "images/homeport/Dockerfile"}
+    if container.variant:
+        name, args = container.variant, Flow({"HOMEPORT_IMAGE": OURS})
+        found["image"] = f"${{HOMEPORT_{name.upper()}_IMAGE:-homeport-{name}:{VERSION}}}"
+        found["build"] = {"context": ".", "dockerfile": f"images/{name}/Dockerfile", "args": args}
     if container.profile:
         found["profiles"] = [container.profile]
     if container.entrypoint:

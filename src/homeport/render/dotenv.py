@@ -40,6 +40,7 @@ class Variable:
 # Variables of Compose and of the files themselves, which are no settings of Homeport.
 OF_COMPOSE = {
     "HOMEPORT_IMAGE": "Our image; a site's own, with more packages, for example.",
+    "HOMEPORT_LOADTEST_IMAGE": "The load test's image, made on top of ours.",
     "HOMEPORT_SECRETS": "Directory of the secret files, 0700; the files 0444, as containers read them as other users.",
     "COMPOSE_FILE": "The Compose files of this site, joined by colons: compose.yaml, overlays (shared-artifacts or "
     "external before others), compose.override.yaml last; empty: the first and the last of these.",
@@ -73,7 +74,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "DOMAIN", "HOMEPORT_LISTEN", "HOMEPORT_HTTP_PORT", "HOMEPORT_HTTPS_PORT", "HOMEPORT_TLS", "HOMEPORT_ACME_EMAIL",
     ),
     "Who gets in": ("HOMEPORT_AUTH", "MLFLOW_AUTH_ADMIN_USERNAME"),
-    "What runs": ("COMPOSE_PROFILES", "COMPOSE_FILE", "HOMEPORT_IMAGE", "HOMEPORT_SECRETS"),
+    "What runs": ("COMPOSE_PROFILES", "COMPOSE_FILE", "HOMEPORT_IMAGE", "HOMEPORT_LOADTEST_IMAGE", "HOMEPORT_SECRETS"),
     "Tracking server": (
         "HOMEPORT_FASTLANE", "HOMEPORT_SLOW_SECONDS", "HOMEPORT_WORKERS",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_ENABLE_AI_GATEWAY", "POSTGRES_USER",

@@ -104,7 +104,7 @@ def _short(content: Any) -> Any:  # noqa: ANN401 - a service, or what an overlay
     """A whole service, less what the anchors say; a part of one as it is."""
     if isinstance(content, Tagged) or not CONTAINER.keys() <= content.keys():
         return content
-    anchors = (_CONTAINER, _OURS) if content["image"] == OUR_OWN["image"] else (_CONTAINER,)
+    anchors = (_CONTAINER, _OURS) if content["image"].startswith("${HOMEPORT_") else (_CONTAINER,)
     if "healthcheck" in content:
         content = {**content, "healthcheck": With((_PROBE,), content["healthcheck"])}
     return With(anchors, content)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from homeport import program
 from homeport.errors import HomeportError
 from homeport.exposure import Authentication, authentication
-from homeport.tracking import accounts, prepared, schema, upstream
+from homeport.tracking import accounts, newest_runs, prepared, schema, upstream
 from homeport.tracking.accounts import Account, Deed
 from homeport.tracking.backend_store import BackendStore, Connection, name_driver, parse, rows
 from homeport.tracking.schema import USERS, Step
@@ -41,13 +41,15 @@ def main() -> None:
     with contextlib.closing(store.connect_patiently(patience)) as connection:
         job = _Job(store, connection, wanted)
         before = job.look()
-        if before.done:
+        if before.done and not newest_runs.wanted(store, connection):
             _say(f"schema at head ({schema.head()}){job.users_line(())}")
             return
         _wait_for_turn(store, connection)
         now = job.look()  # again: another process may have been first
         runs = job.bring_runs(now)
         users = job.bring_users(now)
+        if newest_runs.wanted(store, connection) and (why := newest_runs.make(connection)):
+            sys.stderr.write(f"searches of runs go without the index {newest_runs.NAME}: {why}\n")
     raced = before.runs is not Step.NOTHING and now.runs is Step.NOTHING
     _say(f"{runs}{', brought there by another process' if raced else ''}{users}")
 

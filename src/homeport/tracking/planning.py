@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from homeport.tracking import newest_runs
 from homeport.tracking.internal import Headers
 
 _INT64 = 2**63 - 1
@@ -92,7 +93,7 @@ def _runs(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a s
     from mlflow.store.tracking import sqlalchemy_store as store
     from mlflow.store.tracking.dbmodels.models import SqlRun
     from mlflow.utils.search_utils import SearchUtils
-    from sqlalchemy import BigInteger, bindparam, or_, select
+    from sqlalchemy import BigInteger, bindparam, func, literal_column, select
     from sqlalchemy.orm import Session
 
     session = Session()
@@ -110,9 +111,11 @@ def _runs(filter_string: str, order_by: list[str]) -> Any:  # noqa: ANN401 - a s
     if datasets:
         statement = statement.distinct()
     if _is_latest_first(order_by):
-        # The front knows from when on the runs that matter started; null comes first or last, as ordered.
+        # The front knows from when on the runs that matter started; null comes first or last, as ordered. In the very
+        # words of the index.
         since = bindparam("since", type_=BigInteger, value=None)
-        statement = statement.filter(or_(SqlRun.start_time >= since, SqlRun.start_time.is_(None)))
+        started = func.coalesce(SqlRun.start_time, literal_column(str(newest_runs.NEVER)))
+        statement = statement.filter(started >= since)
     statement = statement.filter(_among(SqlRun.experiment_id, "experiments"), _among(SqlRun.lifecycle_stage, "stages"))
     return _paged(statement.filter(*attributes).order_by(*ordering))
 

@@ -1,4 +1,4 @@
-"""Homeport's own image, built as a user builds it, but on the stand-in of its base."""
+"""Homeport's own images, built as a user builds them, but on the stand-in of their base."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tests.e2e.images import engine, stand_ins
 ROOT = Path(__file__).resolve().parents[3]
 HOMEPORT = f"homeport:{homeport.__version__}"
 """The tag compose.yaml falls back to."""
+LOADTEST = f"homeport-loadtest:{homeport.__version__}"
+"""The same of the load test, which is made on top of ours."""
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -41,13 +43,35 @@ def make_homeport(
         ROOT,
         dockerfile=ROOT / "images" / "homeport" / "Dockerfile",
         args={"PYTHON_IMAGE": images.PYTHON, "VERSION": homeport.__version__, **(args or {})},
-        secrets={"ca-bundle": _certificates()} if _certificates().exists() else {},
+        secrets=_secrets(),
         timeout=1800,
     )
     if "HOMEPORT_IMAGE_LOG" in os.environ:
         Path(os.environ["HOMEPORT_IMAGE_LOG"]).write_text(output, encoding="utf-8")
     say(f"made {tag}")
     return tag
+
+
+def make_loadtest(base: str = HOMEPORT, *, say: Callable[[str], None] = print) -> str:
+    """Build the load test's image on top of ours, which must be there as `base`; returns the tag.
+
+    Raises:
+        NotMadeError: with the end of the build's output.
+    """
+    engine.build(
+        LOADTEST,
+        ROOT,
+        dockerfile=ROOT / "images" / "loadtest" / "Dockerfile",
+        args={"PYTHON_IMAGE": images.PYTHON, "HOMEPORT_IMAGE": base},
+        secrets=_secrets(),
+        timeout=1800,
+    )
+    say(f"made {LOADTEST}")
+    return LOADTEST
+
+
+def _secrets() -> dict[str, Path]:
+    return {"ca-bundle": _certificates()} if _certificates().exists() else {}
 
 
 def _certificates() -> Path:

@@ -16,7 +16,8 @@ from tests.unit.render.composed import REQUIRED, configured, run, site
 
 ROOT = Path(__file__).parents[3]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("${HOMEPORT_IMAGE")}
+OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("${HOMEPORT_")}
+MADE_ON_OURS = ["loadtest"]
 OVERLAYS = sorted(path.name for path in ROOT.glob("compose.*.yaml"))
 
 
@@ -138,8 +139,10 @@ def test_an_overlay_names_what_it_misses(missing: str, place: Path) -> None:
 
 
 def test_our_image_is_built_by_one_service_and_used_by_all_of_ours() -> None:
-    assert [name for name, service in SERVICES.items() if "build" in service] == ["tracking"]
-    assert {service["image"] for service in OURS.values()} == {SERVICES["tracking"]["image"]}
+    ours = SERVICES["tracking"]["image"]
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["tracking", *MADE_ON_OURS]
+    assert {service["image"] for name, service in OURS.items() if name not in MADE_ON_OURS} == {ours}
+    assert all(SERVICES[name]["build"]["args"] == {"HOMEPORT_IMAGE": ours} for name in MADE_ON_OURS)
     assert {service["user"] for service in OURS.values()} == {"10001:10001"}
 
 

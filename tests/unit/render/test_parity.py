@@ -22,6 +22,7 @@ ONLY_IN_CONTAINERS = {
     "gateway-init": "plain processes listen on loopback only: no TLS, no host names",
     "gateway": "as gateway-init",
     "training": "`homeport run` and `homeport train` start it as a plain process",
+    "loadtest": "`homeport run -- python -m loadtest` starts it as a plain process",
     "dbadmin": "a page for the database is a program of others",
     "prometheus": "a program of others",
     "grafana": "a program of others",

@@ -21,12 +21,13 @@ def test_in_containers_there_is_a_gateway_and_what_is_started_on_demand(tmp_path
     built = containers(tmp_path)
     assert [node.name for node in built] == [
         "database", "objectstore", "objectstore-init", "tracking-migrate", "tracking", "serving",
-        "gateway-init", "gateway", "training", "dbadmin", "prometheus", "grafana",
+        "gateway-init", "gateway", "training", "loadtest", "dbadmin", "prometheus", "grafana",
     ]  # fmt: skip
     assert dict(built["gateway"].needs) == {"gateway-init": COMPLETED, "tracking": HEALTHY, "serving": HEALTHY}
     on_demand = {node.name: node.container.profile for node in built if node.container.profile}
     assert on_demand == {
-        "training": "training", "dbadmin": "admin", "prometheus": "observability", "grafana": "observability",
+        "training": "training", "loadtest": "loadtest", "dbadmin": "admin",
+        "prometheus": "observability", "grafana": "observability",
     }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def test_only_the_gateway_is_reached_from_outside_and_it_reaches_no_data(tmp_pat
 
 def test_who_runs_models_and_programs_of_users_holds_no_key_of_data(tmp_path: Path) -> None:
     built = containers(tmp_path)
-    for name in ("serving", "training", "gateway", "gateway-init"):
+    for name in ("serving", "training", "loadtest", "gateway", "gateway-init"):
         held = {secret.name for secret in secrets_in(built[name].env)}
         assert not {"database-password", "objectstore-secret-key", "admin-password", "flask-secret-key"} & held, name
 

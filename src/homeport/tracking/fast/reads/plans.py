@@ -18,6 +18,7 @@ import orjson
 from homeport.tracking.fast.reads.request import UnsureError
 from homeport.tracking.front.private import Private
 from homeport.tracking.internal import PREFIX
+from homeport.tracking.newest_runs import NEVER
 
 _QUESTION = f"{PREFIX}plan"
 _REMEMBERED = 500
@@ -66,7 +67,7 @@ def _named(*names: str) -> tuple[Mapping[str, Any], ...]:
 # What upstream's code makes of no filter and no order; a test compares.
 PLAIN = {
     "runs": Plan(
-        "select run_uuid, start_time from runs where (start_time >= $1::bigint or start_time is null)"
+        f"select run_uuid, start_time from runs where coalesce(start_time, {NEVER}) >= $1::bigint"  # noqa: S608
         " and experiment_id = any($2::int[]) and lifecycle_stage = any($3::varchar[])"
         " order by start_time desc, run_uuid offset $4 limit $5",
         _named("since", "experiments", "stages", "offset", "limit"),

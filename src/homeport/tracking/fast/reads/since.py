@@ -1,7 +1,7 @@
 """From when on the runs of a page started, as far as the last answer told: a guess, which the next answer proves.
 
-MLflow's schema has no index for the newest runs of an experiment, so PostgreSQL sorts all of them, and newer ones come
-last, which is the worst order for it. Told to look only at runs that started at the guess or later, it sorts a page.
+PostgreSQL would sort all runs of an experiment, and newer ones come last, which is the worst order for it. Told to look
+only at runs that started at the guess or later, it reads and sorts a page of them (`tracking/newest_runs.py`).
 Where the page is full, no older run belongs on it; where it is not, the guess was wrong and all runs are asked for.
 Refuses to know runs: no answer is made of what is remembered here.
 """
