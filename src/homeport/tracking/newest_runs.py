@@ -18,9 +18,12 @@ _PATIENCE = "5s"  # for writers that are at it; others wait behind it as long
 _THERE = """SELECT count(*) FROM pg_index WHERE indrelid = to_regclass('runs')
     AND indexrelid = (SELECT oid FROM pg_class WHERE relname = %s AND relnamespace =
         (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('runs')))"""
-# An expression has no statistics before somebody looks.
 _MAKE = f"""BEGIN; SET LOCAL lock_timeout = '{_PATIENCE}';
-    CREATE INDEX IF NOT EXISTS {NAME} ON runs (experiment_id, coalesce(start_time, {NEVER})); ANALYZE runs; COMMIT"""
+    CREATE INDEX IF NOT EXISTS {NAME} ON runs (experiment_id, coalesce(start_time, {NEVER})); COMMIT"""
+# An expression has no statistics before somebody looks. Not at a small table: what is said of an empty one holds until
+# the next look a minute later, and the run of each new tag is searched for by reading all of them.
+_LOOK = "ANALYZE runs"
+_MANY = "SELECT count(*) > 1000 FROM (SELECT FROM runs LIMIT 1001) AS few"
 
 
 def wanted(store: BackendStore, connection: Connection) -> bool:
@@ -39,6 +42,8 @@ def make(connection: Connection) -> str:
     with contextlib.closing(connection.cursor()) as cursor:
         try:
             cursor.execute(_MAKE)
+            if rows(connection, _MANY)[0][0]:
+                cursor.execute(_LOOK)
         except Exception as error:  # each driver has classes of its own, and this is never worth a failure
             return str(error).strip().splitlines()[0]
     return ""
