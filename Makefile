@@ -65,7 +65,7 @@ lint: install  ## format, lint, types, import contracts, generated pages
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python tools/reference.py --check
+	@$(BIN)/python -m tools.reference --check
 	@$(BIN)/python -m tools.chart_values --check
 	@$(BIN)/homeport render compose --check
 
@@ -76,7 +76,7 @@ format: install  ## write the format and the mends ruff knows
 
 .PHONY: docs
 docs: install  ## write the generated reference pages, the chart's values and their schema, and what the chart renders
-	@$(BIN)/python tools/reference.py
+	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m tools.chart_values
 	@$(BIN)/python -m tests.chart.goldens
 

@@ -16,7 +16,7 @@ from tests.documents import ROOT, pages
 
 def test_generated_pages_are_what_the_code_says() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "reference.py"), "--check"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tools.reference", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
