@@ -15,7 +15,7 @@ from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-_NAME = re.compile(rf"(?:{'|'.join(_GENERATOR_PREDICATES)})-(?:{'|'.join(_GENERATOR_NOUNS)})-\d{{1,3}}")
+_NAME = re.compile(rf"(?:{'|'.join(_GENERATOR_PREDICATES)})-(?:{'|'.join(_GENERATOR_NOUNS)})-(?:1000|\d{{1,3}})")
 # What the driver shows of a statement that PostgreSQL refuses: how much of it hangs on the length of random names.
 _EXCERPT = re.compile(r"LINE 1: .*?\^", re.DOTALL)
 _CUT = re.compile(r"'[a-z]{1,20}\.\.\.$", re.MULTILINE)  # PostgreSQL shows as much of a statement: here, of a name
