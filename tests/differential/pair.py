@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 import requests
 
-from tests.programs.database.conftest import make_room
 from tests.programs.database.programs import Program, environment, eventually, free_port
+from tests.programs.database.rooms import make_room
 from tests.programs.database.server import PASSWORD, Server, serving
 
 COMMON = {

@@ -21,8 +21,8 @@ import pytest
 import requests
 
 from tests.differential import pair
-from tests.programs.database.conftest import make_room
 from tests.programs.database.programs import Program, eventually, free_port
+from tests.programs.database.rooms import make_room
 from tests.programs.database.server import Server, run, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import leaks
-from tests.programs.database.conftest import make_room
+from tests.programs.database.rooms import make_room
 from tests.replicas.hosts import Cluster, cluster
 from tests.replicas.network import things
 from tests.replicas.parts import DATABASE_USER

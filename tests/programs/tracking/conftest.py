@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.programs.database.conftest import make_room
 from tests.programs.database.programs import Program
+from tests.programs.database.rooms import make_room
 from tests.programs.database.server import PASSWORD, Server, serving
 from tests.programs.tracking.guarded import Guarded
 

@@ -15,8 +15,8 @@ from homeport.errors import HomeportError
 from homeport.tracking import migrate as job
 from homeport.tracking import schema
 from homeport.tracking.backend_store import parse
-from tests.programs.database.conftest import make_room
 from tests.programs.database.programs import Program
+from tests.programs.database.rooms import make_room
 from tests.programs.database.server import PASSWORD, Server
 from tests.programs.tracking.conftest import uri
 

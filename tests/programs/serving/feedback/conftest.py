@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import pytest
 
 from homeport.serving.feedback import schema
 from homeport.serving.feedback.database import parse_uri
-from tests.programs.database.conftest import copy, make_room
 from tests.programs.database.programs import Program
-from tests.programs.database.server import Server, serving
+from tests.programs.database.rooms import made, served
+from tests.programs.database.server import Server
 from tests.programs.serving.feedback.tables import admin_uri
 
 _numbers = itertools.count(1)
@@ -24,36 +23,22 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Path]:
     """The data directory of a database that was made and stopped."""
-    room = make_room()
-    server = Server(room / "data", room)
-    try:
-        server.start().stop()
-        yield server.data
-    finally:
-        server.end()
-        shutil.rmtree(room)
+    with made() as data:
+        yield data
 
 
 @pytest.fixture(scope="session")
 def postgres(cluster: Path) -> Iterator[Server]:
     """A running PostgreSQL."""
-    room = make_room()
-    try:
-        copy(cluster, room / "data")
-        with serving(room / "data", room) as server:
-            yield server
-    finally:
-        shutil.rmtree(room)
+    with served(cluster) as server:
+        yield server
 
 
 @pytest.fixture
 def own(cluster: Path) -> Iterator[Server]:
     """A running PostgreSQL of the test's own, to be killed or changed."""
-    room = make_room()
-    copy(cluster, room / "data")
-    with serving(room / "data", room) as server:
+    with served(cluster) as server:
         yield server
-    shutil.rmtree(room)
 
 
 @pytest.fixture(scope="session")
