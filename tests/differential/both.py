@@ -77,6 +77,7 @@ class Both:
     def difference(self, request: Request) -> str:
         """What the two answers differ in; empty if in nothing."""
         self.asked += 1
+        request = self._comparable(request)
         mine, theirs = self.homeport.filled(request), self.stock.filled(request)
         self.stock.wire.send(theirs)
         self.homeport.wire.send(mine)
@@ -87,6 +88,16 @@ class Both:
         if any(mark in request.target for mark in _MAKES):
             time.sleep(_TICK)
         return "" if stock == ours else f"{request}\n    stock {_short(stock)}\n    ours  {_short(ours)}"
+
+    def _comparable(self, request: Request) -> Request:
+        """The request; asking for one run twice where upstream orders what it tells of two by their random ids.
+
+        Where those are in another order on the two servers, both are right with another answer.
+        """
+        if not ("@R0@" in request.target and "@R1@" in request.target):
+            return request
+        orders = {one.memory.fill(b"@R0@") < one.memory.fill(b"@R1@") for one in (self.stock, self.homeport)}
+        return request if len(orders) == 1 else replace(request, target=request.target.replace("@R1@", "@R0@"))
 
     def rows_differ(self) -> str:
         """What the rows of all tables differ in; empty if in nothing."""
