@@ -149,8 +149,8 @@ class Site:
         Raises:
             HomeportError: IMAGE_MISSING.
         """
-        ours = next((service for service in self.model.services.values() if service.get("build")), None)
-        if ours is None:
+        ours = self.model.services.get("tracking", {})
+        if not ours.get("build"):
             return
         tag = str(ours.get("image", ""))
         context = Path(str(ours["build"].get("context", self.directory)))
