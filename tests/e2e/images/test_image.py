@@ -28,8 +28,8 @@ DRIVERS = {
     "BlobServiceClient('https://a.blob.core.windows.net', credential=DefaultAzureCredential())",
     "basic-auth": "import flask_wtf, mlflow.server.auth.db.utils",
     "traces": "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter; OTLPSpanExporter()",
-    "Parquet": "import io, pandas; b = io.BytesIO(); pandas.DataFrame({'a': [1]}).to_parquet(b); "
-    "b.seek(0); assert pandas.read_parquet(b).a[0] == 1",
+    "Parquet": "import io, pandas; from homeport.serving.scoring.payload import parse_parquet as parse; "
+    "b = io.BytesIO(); pandas.DataFrame({'a': [1]}).to_parquet(b); assert parse(b.getvalue()).data.a[0] == 1",
     "plots": "import matplotlib.pyplot as p, io; p.plot([1, 2]); p.savefig(io.BytesIO(), format='png'); "
     "p.savefig(io.BytesIO(), format='pdf'); p.savefig(io.BytesIO(), format='svg')",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from io import BytesIO, StringIO
+from io import StringIO
 from typing import Any, NamedTuple
 
 import orjson
@@ -135,9 +135,12 @@ def parse_parquet(body: bytes) -> Payload:
         Refusal: it is none.
     """
     import pandas as pd
+    from pyarrow import BufferReader
 
+    # Not BytesIO: Arrow's threads let go of a Python object after the read, and where the interpreter is ending by
+    # then the process aborts (apache/arrow#34314).
     try:
-        return Payload(pd.read_parquet(BytesIO(body)), None)
+        return Payload(pd.read_parquet(BufferReader(body)), None)
     except Exception as error:
         raise bad_request(f"the body must be a Parquet file ({type(error).__name__})") from None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,20 @@ from hypothesis import strategies as st
 
 from homeport.serving.refusal import Refusal
 from homeport.serving.scoring import payload
+
+# Each child ends as soon as it has read; Arrow's threads are still busy then.
+ENDING = """
+import io, os, sys, pandas
+from homeport.serving.scoring.payload import parse_parquet
+body = io.BytesIO()
+pandas.DataFrame({"a": [1]}).to_parquet(body)
+for _ in range(25):
+    child = os.fork()
+    if not child:
+        assert parse_parquet(body.getvalue()).data.a[0] == 1
+        sys.exit()
+    assert os.waitpid(child, 0)[1] == 0
+"""
 
 
 @pytest.mark.parametrize(
@@ -75,3 +91,8 @@ def test_what_is_no_json_object_is_refused_without_repeating_it(body: bytes) -> 
         payload.document(body)
     assert (refused.value.status, refused.value.code) == (400, "BAD_REQUEST")
     assert "secret" not in refused.value.message
+
+
+def test_a_process_that_has_read_parquet_ends_well() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
