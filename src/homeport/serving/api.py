@@ -35,8 +35,8 @@ class Board(Protocol):
     def status(self) -> dict[str, Any]:
         """What is served and how well, as the page and `/status` show it."""
 
-    async def load(self) -> list[dict[str, Any]]:
-        """How much each version is asked, in all workers together."""
+    async def load(self) -> dict[str, dict[str, Any]]:
+        """How much each version, "name/version", is asked, in all workers together."""
 
     def descriptions(self) -> list[Description]:
         """Every loaded version."""
@@ -203,11 +203,12 @@ def _v2(board: Board) -> APIRouter:
 
 async def _with_load(board: Board) -> dict[str, Any]:
     """The status, and with each version how much it is asked."""
-    load = {(row["name"], row["version"]): row for row in await board.load()}
+    load = await board.load()
     found = board.status()
     models = []
     for row in found["models"]:
-        mine = load.get((row["name"], str(row["version"])), {})
+        # None yet of a version that began to serve after the workers were asked.
+        mine = load.get(f"{row['name']}/{row['version']}", {})
         latency = {key: value for key, value in mine.get("latency", {}).items() if value is not None}
         asked = {"requests": mine.get("answered", 0), "failed": mine.get("failed", 0)}
         models.append({**row, **asked, "in_flight": mine.get("in_flight", 0), "latency": latency or None})

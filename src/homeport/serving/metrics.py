@@ -7,7 +7,7 @@ is set by the master before this is imported.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,29 @@ def quantile(buckets: Sequence[int], share: float) -> float | None:
         if count and reached >= wanted:
             return bound
     return None
+
+
+def together(workers: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What workers tell of the versions they serve, added up.
+
+    Args:
+        workers: of each {"served": {"name/version": {"answered", "failed", "in_flight", "buckets"}}}, or a failure.
+
+    Returns:
+        "name/version" -> answered, failed and in_flight in requests, latency {"p50", "p99"} in s or None.
+    """
+    told: dict[str, list[Mapping[str, Any]]] = {}
+    for worker in workers:
+        for version, row in worker.get("served", {}).items():
+            told.setdefault(version, []).append(row)
+    found = {}
+    for version, rows in told.items():
+        buckets = [sum(column) for column in zip(*(row["buckets"] for row in rows), strict=True)]
+        found[version] = {
+            **{key: sum(row[key] for row in rows) for key in ("answered", "failed", "in_flight")},
+            "latency": {"p50": quantile(buckets, 0.5), "p99": quantile(buckets, 0.99)},
+        }
+    return found
 
 
 def show_served(served: Iterable[tuple[str, str, str, str]]) -> None:

@@ -246,23 +246,9 @@ class Worker:
             ],
         }
 
-    async def load(self) -> list[dict[str, Any]]:
-        """How much each version is asked, in all workers together: requests, failures, in flight, latency in s."""
-        workers = await self.everywhere("served", {}, _LOAD_SECONDS)
-        rows = []
-        for entry in self._dispatch.entries():
-            name, version = entry.version.name, str(entry.version.version)
-            served = [each for worker in workers if (each := worker.get("served", {}).get(f"{name}/{version}"))]
-            buckets = [sum(column) for column in zip(*(each["buckets"] for each in served), strict=True)]
-            rows.append(
-                {
-                    "name": name,
-                    "version": version,
-                    **{key: sum(each[key] for each in served) for key in ("answered", "failed", "in_flight")},
-                    "latency": {"p50": metrics.quantile(buckets, 0.5), "p99": metrics.quantile(buckets, 0.99)},
-                }
-            )
-        return rows
+    async def load(self) -> dict[str, dict[str, Any]]:
+        """How much each version is asked, in all workers together: see `metrics.together`."""
+        return metrics.together(await self.everywhere("served", {}, _LOAD_SECONDS))
 
     def descriptions(self) -> list[Description]:
         """Every loaded version, the one that answers by default first among those of its name."""
