@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from tests.differential.shapes import CREATE_EXPERIMENT, CREATE_LOGGED_MODEL, CR
 from tests.differential.tables import Tables
 from tests.differential.wire import Reply, Request, Wire
 
+_RANDOM = re.compile(rb"@[RM]\d+@")
 _STEP = 1000  # serial numbers one sequence may use
 _TICK = 0.002  # s; MLflow's times are whole milliseconds, and what is ordered by them must have an order
 _MAKES = ("/create", "/logged-models", "/update", "/alias", "/set-experiment-tag", "/restore", "/delete")
@@ -90,10 +92,14 @@ class Both:
         return "" if stock == ours else f"{request}\n    stock {_short(stock)}\n    ours  {_short(ours)}"
 
     def _comparable(self, request: Request) -> Request:
-        """The request; asking for one run twice where upstream orders what it tells of two by their random ids.
+        """The request; with fewer random ids in it where both servers are right with another answer.
 
-        Where those are in another order on the two servers, both are right with another answer.
+        Upstream orders what it tells of two runs by their ids, which may be in another order on the two servers; and
+        it takes a backslash before a quote for no end of a text, so that ids stand outside of quotes, where its words
+        for a bad filter depend on whether one begins like a number.
         """
+        if b'"filter"' in (body := request.body or b"") and b"\\" in body:
+            return replace(request, body=_RANDOM.sub(b"nobody", body))
         if not ("@R0@" in request.target and "@R1@" in request.target):
             return request
         orders = {one.memory.fill(b"@R0@") < one.memory.fill(b"@R1@") for one in (self.stock, self.homeport)}
