@@ -42,18 +42,17 @@ class Times:
     balancer: float
 
 
-# CPU time a request of each process, one replica, by `benchmarks/replicas.py` on 2026-11-21, on a machine that others
-# kept busy: up to twice that of an idle one (a prediction there: 124 µs, docs/benchmarks.md). A group alone: ADR 10.
-# Assumed: the flush (a cloud's network disk; here it takes 0.15 ms), the network, update-run.
+# CPU time a request of each process, one replica, by `benchmarks/replicas.py` on 2026-11-22, on an idle machine. A
+# group alone: ADR 10. Assumed: the flush (a cloud's network disk; here it takes 0.15 ms), the network, update-run.
 MEASURED = Times(
     front=MappingProxyType({
-        "log-metric": 115e-6, "log-batch": 470e-6, "create-run": 155e-6, "update-run": 155e-6, "runs/get": 260e-6,
-        "runs/search": 2_000e-6, "get-history": 305e-6, "experiments/search": 425e-6,
+        "log-metric": 113e-6, "log-batch": 370e-6, "create-run": 127e-6, "update-run": 127e-6, "runs/get": 228e-6,
+        "runs/search": 1_621e-6, "get-history": 279e-6, "experiments/search": 362e-6,
     }),
     read=MappingProxyType({
-        "runs/get": 280e-6, "runs/search": 7_000e-6, "get-history": 880e-6, "experiments/search": 215e-6,
+        "runs/get": 275e-6, "runs/search": 5_146e-6, "get-history": 785e-6, "experiments/search": 174e-6,
     }),
-    group=210e-6, row=27e-6, flush=1e-3, predict=250e-6, network=0.5e-3, balancer=320e-6,
+    group=210e-6, row=19e-6, flush=1e-3, predict=201e-6, network=0.5e-3, balancer=245e-6,
 )  # fmt: skip
 LOG_BYTES = 800  # of PostgreSQL's log for a metric value, measured after a checkpoint
 
